@@ -1,0 +1,93 @@
+//! The four message sets, as domain types.
+
+use std::time::Duration;
+
+use crate::clock::Mono;
+use crate::failure::NotSentReason;
+use crate::id::{PeerId, RunId, TrialId};
+use crate::peer::{AgentHello, WorkerHello};
+use crate::reading::HostSample;
+use crate::tally::{Interval, Records};
+use crate::trial::{Assignment, TrialEnd};
+
+/// First message down a stream: the peer is registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Welcome {
+    /// The run it joins.
+    pub run: RunId,
+    /// Its number.
+    pub peer: PeerId,
+}
+
+/// The answer to a clock ping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockPong {
+    /// The ping's id.
+    pub id: u64,
+    /// Peer's clock when it took the ping.
+    pub received: Mono,
+    /// Peer's clock when it answered.
+    pub sent: Mono,
+}
+
+/// Worker to coordinator.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WorkerReport {
+    /// The first message.
+    Hello(WorkerHello),
+    /// Answer to a ping.
+    ClockPong(ClockPong),
+    /// Prepared and waiting at the barrier.
+    Ready(TrialId),
+    /// What was recorded in a second.
+    Interval(Box<Interval>),
+    /// Requests in detail.
+    Records(Records),
+    /// Everything of this trial has been sent.
+    TrialDone(TrialId, TrialEnd),
+    /// The worker cannot go on with the trial (if one is named).
+    Fault(Option<TrialId>, String),
+}
+
+/// Coordinator to worker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WorkerCommand {
+    /// The worker is registered.
+    Welcome(Welcome),
+    /// Asks for a clock reading.
+    ClockPing(u64),
+    /// Get ready for a trial.
+    Prepare(Box<Assignment>),
+    /// Begin at this instant of the worker's clock.
+    Start(TrialId, Mono),
+    /// Send nothing more; what is in flight may end within the grace.
+    Stop(TrialId, NotSentReason, Duration),
+    /// The interval or records message is merged.
+    Ack(TrialId, u64),
+}
+
+/// Agent to coordinator.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AgentReport {
+    /// The first message.
+    Hello(AgentHello),
+    /// Answer to a ping.
+    ClockPong(ClockPong),
+    /// Samples, oldest first.
+    Samples(Vec<HostSample>),
+    /// Samples dropped before they could be sent: first and last number, and why.
+    Gap(u64, u64, String),
+}
+
+/// Coordinator to agent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AgentCommand {
+    /// The agent is registered.
+    Welcome(Welcome),
+    /// Asks for a clock reading.
+    ClockPing(u64),
+    /// Begin sampling with this period.
+    Watch(Duration),
+    /// Samples up to and including this number are merged.
+    Ack(u64),
+}

@@ -1,0 +1,174 @@
+//! What a stretch of load recorded: deltas that merge, intervals and records made of them.
+
+use crate::clock::Mono;
+use crate::failure::{FailureKind, Failures};
+use crate::id::TrialId;
+use crate::latency::Latency;
+use crate::units::Micros;
+
+/// Counts and latencies of any stretch of a trial. Merging the tallies of all parts gives the whole's.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tally {
+    /// Requests sent; an asynchronous job counts once, its polls apart.
+    pub requests_sent: u64,
+    /// Status polls sent.
+    pub polls_sent: u64,
+    /// Items that ended well.
+    pub items_ok: u64,
+    /// Items that failed. Equals the total of `failures`.
+    pub items_failed: u64,
+    /// Requests that ended with every item ok.
+    pub requests_ok: u64,
+    /// Requests that ended with at least one item failed.
+    pub requests_failed: u64,
+    /// Response bytes received, bodies only.
+    pub bytes_received: u64,
+    /// Redirects followed.
+    pub redirects: u64,
+    /// From the intended start to the end, of requests with at least one item ok.
+    pub response_time: Latency,
+    /// From the actual send to the end, of the same requests.
+    pub service_time: Latency,
+    /// From the actual send to the first byte of the answer, of the same requests.
+    pub first_byte: Latency,
+    /// Actual send minus intended start, of all requests.
+    pub send_lateness: Latency,
+    /// From the intended start to the end, of requests whose items all failed.
+    pub failed_response_time: Latency,
+    /// What the service itself says a generation took, where it says so.
+    pub generation_time: Latency,
+    /// Failed items by kind.
+    pub failures: Failures,
+}
+
+impl Tally {
+    /// Adds everything that `other` holds.
+    pub fn merge(&mut self, other: &Self) {
+        // Destructured so that a new field cannot be forgotten.
+        let Self {
+            requests_sent,
+            polls_sent,
+            items_ok,
+            items_failed,
+            requests_ok,
+            requests_failed,
+            bytes_received,
+            redirects,
+            response_time,
+            service_time,
+            first_byte,
+            send_lateness,
+            failed_response_time,
+            generation_time,
+            failures,
+        } = other;
+        self.requests_sent += requests_sent;
+        self.polls_sent += polls_sent;
+        self.items_ok += items_ok;
+        self.items_failed += items_failed;
+        self.requests_ok += requests_ok;
+        self.requests_failed += requests_failed;
+        self.bytes_received += bytes_received;
+        self.redirects += redirects;
+        self.response_time.merge(response_time);
+        self.service_time.merge(service_time);
+        self.first_byte.merge(first_byte);
+        self.send_lateness.merge(send_lateness);
+        self.failed_response_time.merge(failed_response_time);
+        self.generation_time.merge(generation_time);
+        self.failures.merge(failures);
+    }
+
+    /// Forgets everything, keeping the memory.
+    pub fn clear(&mut self) {
+        let Self {
+            requests_sent,
+            polls_sent,
+            items_ok,
+            items_failed,
+            requests_ok,
+            requests_failed,
+            bytes_received,
+            redirects,
+            response_time,
+            service_time,
+            first_byte,
+            send_lateness,
+            failed_response_time,
+            generation_time,
+            failures,
+        } = self;
+        for count in [
+            requests_sent,
+            polls_sent,
+            items_ok,
+            items_failed,
+            requests_ok,
+            requests_failed,
+            bytes_received,
+            redirects,
+        ] {
+            *count = 0;
+        }
+        for latency in
+            [response_time, service_time, first_byte, send_lateness, failed_response_time, generation_time]
+        {
+            latency.clear();
+        }
+        failures.clear();
+    }
+
+    /// Items that reached an end.
+    pub fn items_ended(&self) -> u64 {
+        self.items_ok + self.items_failed
+    }
+}
+
+/// What one worker recorded since its previous interval.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Interval {
+    /// The trial it belongs to.
+    pub trial: TrialId,
+    /// Counts a worker's intervals of a trial from 0 without holes.
+    pub seq: u64,
+    /// Span covered, on the worker's clock.
+    pub from: Mono,
+    /// End of the span.
+    pub to: Mono,
+    /// Requests in flight at `to`.
+    pub in_flight: u64,
+    /// Everything that happened in the span.
+    pub tally: Tally,
+}
+
+/// Some requests that ended, in detail.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Records {
+    /// The trial they belong to.
+    pub trial: TrialId,
+    /// Counts a worker's record messages of a trial from 0 without holes.
+    pub seq: u64,
+    /// The requests, in the order of their end.
+    pub records: Vec<Record>,
+}
+
+/// One request that ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Index of its first item.
+    pub first_item: u64,
+    /// Items it asked for.
+    pub items: u32,
+    /// Items that ended well; at most `items`.
+    pub items_ok: u32,
+    /// Intended start on the worker's clock.
+    pub intended: Mono,
+    /// Intended start to end: exactly the value in the histogram.
+    pub response_time: Micros,
+    /// Actual send to end.
+    pub service_time: Micros,
+    /// The service's own figure.
+    pub generation_time: Option<Micros>,
+    /// What went wrong, when not every item was ok.
+    pub error: Option<(FailureKind, String)>,
+}

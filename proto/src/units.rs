@@ -1,0 +1,25 @@
+//! Newtype units.
+
+use std::time::Duration;
+
+/// A duration in whole microseconds, the resolution of every recorded latency.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Micros(pub u64);
+
+impl Micros {
+    /// The nearest whole microsecond.
+    pub fn from_duration(d: Duration) -> Self {
+        Self(u64::try_from((d.as_nanos() + 500) / 1000).unwrap_or(u64::MAX))
+    }
+
+    /// In seconds.
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+}
+
+impl From<Duration> for Micros {
+    fn from(d: Duration) -> Self {
+        Self::from_duration(d)
+    }
+}

@@ -1,0 +1,240 @@
+//! Every message set goes over the wire and comes back as it was; what makes no sense is refused by name.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use fluxfleet_proto::clock::Mono;
+use fluxfleet_proto::convert::InvalidMessage;
+use fluxfleet_proto::failure::{FailureKind, NotSentReason};
+use fluxfleet_proto::id::{PeerId, RunId, TrialId};
+use fluxfleet_proto::message::{AgentCommand, AgentReport, ClockPong, Welcome, WorkerCommand, WorkerReport};
+use fluxfleet_proto::peer::{AgentHello, WorkerHello};
+use fluxfleet_proto::reading::{
+    Absence, AbsenceReason, Device, GpuReading, GpuUuid, HostSample, SystemReading,
+};
+use fluxfleet_proto::tally::{Interval, Record, Records, Tally};
+use fluxfleet_proto::trial::{Assignment, Method, Share, Strategy, Target, TrialEnd, Workload};
+use fluxfleet_proto::units::Micros;
+use fluxfleet_proto::wire;
+use proptest::prelude::*;
+
+const T: TrialId = TrialId(3);
+
+fn at(ns: i64) -> Mono {
+    Mono::from_nanos(ns)
+}
+
+fn interval(latencies: &[u64], failed: u64) -> Interval {
+    let mut tally = Tally {
+        requests_sent: 9,
+        polls_sent: 8,
+        items_ok: latencies.len() as u64,
+        items_failed: failed,
+        requests_ok: 7,
+        requests_failed: 6,
+        bytes_received: 5,
+        redirects: 4,
+        ..Tally::default()
+    };
+    for &us in latencies {
+        tally.response_time.record(Micros(us));
+        tally.service_time.record(Micros(us / 2));
+        tally.first_byte.record(Micros(us / 3));
+        tally.send_lateness.record(Micros(us / 4));
+        tally.failed_response_time.record(Micros(us / 5));
+        tally.generation_time.record(Micros(us / 6));
+    }
+    tally.failures.add(FailureKind::Http(503), failed, Some("POST /generate: 503 全满"));
+    Interval { trial: T, seq: 11, from: at(1), to: at(2), in_flight: 3, tally }
+}
+
+fn worker_round(report: WorkerReport) {
+    let wire = wire::WorkerUp::from(report.clone());
+    assert_eq!(WorkerReport::try_from(wire), Ok(report));
+}
+
+fn command_round(command: WorkerCommand) {
+    let wire = wire::WorkerDown::from(command.clone());
+    assert_eq!(WorkerCommand::try_from(wire), Ok(command));
+}
+
+proptest! {
+    #[test]
+    fn intervals_survive_the_wire(
+        latencies in proptest::collection::vec(0u64..20_000_000_000, 0..40), failed in 0u64..1000,
+    ) {
+        worker_round(WorkerReport::Interval(Box::new(interval(&latencies, failed))));
+    }
+}
+
+#[test]
+fn worker_reports_survive_the_wire() {
+    worker_round(WorkerReport::Hello(WorkerHello {
+        protocol_version: 1,
+        name: "w".into(),
+        host: "h".into(),
+        software_version: "0.1".into(),
+        threads: 2,
+        cores: 4,
+        labels: BTreeMap::from([("zone".into(), "a".into())]),
+    }));
+    worker_round(WorkerReport::ClockPong(ClockPong { id: 1, received: at(2), sent: at(3) }));
+    worker_round(WorkerReport::Ready(T));
+    worker_round(WorkerReport::Fault(None, "no".into()));
+    worker_round(WorkerReport::Fault(Some(T), "no".into()));
+    let record = Record {
+        first_item: 4,
+        items: 4,
+        items_ok: 3,
+        intended: at(9),
+        response_time: Micros(8),
+        service_time: Micros(7),
+        generation_time: Some(Micros(6)),
+        error: Some((FailureKind::ShortAnswer, "3 of 4".into())),
+    };
+    let plain = Record { items_ok: 4, generation_time: None, error: None, ..record.clone() };
+    worker_round(WorkerReport::Records(Records { trial: T, seq: 1, records: vec![record, plain] }));
+    for (not_sent, started, active) in
+        [(None, None, None), (Some((5, NotSentReason::Interrupted)), Some(at(1)), Some((at(2), at(3))))]
+    {
+        worker_round(WorkerReport::TrialDone(
+            T,
+            TrialEnd { intervals: 2, records: 1, not_sent, started, active },
+        ));
+    }
+}
+
+#[test]
+fn worker_commands_survive_the_wire() {
+    command_round(WorkerCommand::Welcome(Welcome { run: RunId::new("r"), peer: PeerId(4) }));
+    command_round(WorkerCommand::ClockPing(4));
+    command_round(WorkerCommand::Start(T, at(5)));
+    command_round(WorkerCommand::Stop(T, NotSentReason::Interrupted, Duration::from_secs(2)));
+    command_round(WorkerCommand::Ack(T, 5));
+    let methods = [
+        Method::Single { path: "/generate".into() },
+        Method::Batch { path: "/batch-generate".into(), size: NonZeroU32::new(4).expect("4") },
+        Method::Async {
+            submit_path: "/async-generate".into(),
+            id_field: "task_id".into(),
+            status_path: Some("/s/{id}".into()),
+            poll_interval: Duration::from_millis(100),
+        },
+    ];
+    for method in methods {
+        command_round(WorkerCommand::Prepare(Box::new(Assignment {
+            trial: T,
+            strategy: Strategy { name: "s".into(), method },
+            target: Target {
+                base_url: "http://x".into(),
+                timeout: Duration::from_mins(5),
+                headers: vec![("A".into(), "b".into())],
+                max_body_bytes: 9,
+            },
+            workload: Workload { prompts: vec!["猫".into()], parameters_json: "{}".into(), seed: u64::MAX },
+            share: Share { first_item: 6, items: 7, in_flight: 2 },
+            record_requests: true,
+            interval: Duration::from_secs(1),
+        })));
+    }
+}
+
+fn sample() -> HostSample {
+    let lost = || Absence::new(AbsenceReason::Lost, "GPU is lost");
+    HostSample {
+        seq: 3,
+        taken: at(4),
+        wall_ns: 5,
+        took: Micros(6),
+        system: SystemReading {
+            cpu_percent: Err(Absence::new(AbsenceReason::NotYet, "")),
+            memory_used_bytes: Ok(0.0),
+            memory_total_bytes: Ok(1e12),
+        },
+        gpus: vec![GpuReading {
+            uuid: GpuUuid("GPU-1".into()),
+            utilization_percent: Ok(0.0),
+            memory_used_bytes: Err(lost()),
+            memory_total_bytes: Ok(8e10),
+            power_w: Err(Absence::new(AbsenceReason::Denied, "x")),
+            energy_j: Err(Absence::new(AbsenceReason::Unsupported, "x")),
+            temperature_c: Err(Absence::new(AbsenceReason::Stale, "x")),
+            sm_clock_mhz: Err(Absence::new(AbsenceReason::Error, "x")),
+            throttle: Ok(vec!["gpu_idle".into()]),
+        }],
+    }
+}
+
+#[test]
+fn agent_messages_survive_the_wire() {
+    let hello = |devices| {
+        AgentReport::Hello(AgentHello {
+            protocol_version: 1,
+            host: "h".into(),
+            software_version: "0.1".into(),
+            devices,
+        })
+    };
+    let device = Device { uuid: GpuUuid("GPU-1".into()), name: "n".into() };
+    let mut throttle_unknown = sample();
+    throttle_unknown.gpus[0].throttle = Err(Absence::new(AbsenceReason::Unsupported, "x"));
+    for report in [
+        hello(Ok(vec![device])),
+        hello(Ok(Vec::new())),
+        hello(Err(Absence::new(AbsenceReason::Lost, "no driver"))),
+        AgentReport::ClockPong(ClockPong { id: 1, received: at(2), sent: at(3) }),
+        AgentReport::Samples(vec![sample(), throttle_unknown]),
+        AgentReport::Gap(4, 9, "ring full".into()),
+    ] {
+        assert_eq!(AgentReport::try_from(wire::AgentUp::from(report.clone())), Ok(report));
+    }
+    for command in [
+        AgentCommand::Welcome(Welcome { run: RunId::new("r"), peer: PeerId(4) }),
+        AgentCommand::ClockPing(4),
+        AgentCommand::Watch(Duration::from_millis(500)),
+        AgentCommand::Ack(7),
+    ] {
+        assert_eq!(AgentCommand::try_from(wire::AgentDown::from(command.clone())), Ok(command));
+    }
+}
+
+fn broken(change: impl FnOnce(&mut wire::Interval)) -> InvalidMessage {
+    let mut wire = wire::Interval::from(&interval(&[10, 20], 1));
+    change(&mut wire);
+    Interval::try_from(wire).expect_err("it makes no sense")
+}
+
+#[test]
+fn an_interval_that_makes_no_sense_is_refused_by_name() {
+    let latency = |i: &mut wire::Interval| i.response_time.clone().expect("set");
+    let garbage = broken(|i| {
+        i.response_time = Some(wire::Latency { histogram_v2: b"garbage".to_vec(), ..latency(i) });
+    });
+    assert!(matches!(garbage, InvalidMessage::Histogram { field: "response_time", .. }), "{garbage}");
+    let no_extremes = broken(|i| i.response_time = Some(wire::Latency { max_us: None, ..latency(i) }));
+    assert_eq!(no_extremes, InvalidMessage::Contradiction("response_time"));
+    let wrong_sum = broken(|i| i.response_time = Some(wire::Latency { sum_us_lo: 1_000_000, ..latency(i) }));
+    assert_eq!(wrong_sum, InvalidMessage::Contradiction("response_time"));
+    let uncounted = broken(|i| i.items_failed = 5);
+    assert!(matches!(uncounted, InvalidMessage::OutOfRange { field: "items_failed", .. }), "{uncounted}");
+    let kind = broken(|i| i.errors[0].kind = "bad luck".into());
+    assert!(kind.to_string().contains("bad luck"), "{kind}");
+    let instant = broken(|i| i.to_ns = u64::MAX);
+    assert!(matches!(instant, InvalidMessage::OutOfRange { field: "to_ns", .. }), "{instant}");
+}
+
+#[test]
+fn an_empty_message_and_a_nameless_peer_are_refused() {
+    assert_eq!(
+        WorkerReport::try_from(wire::WorkerUp { message: None }),
+        Err(InvalidMessage::Missing("message"))
+    );
+    let hello = wire::WorkerHello { threads: 1, ..Default::default() };
+    assert_eq!(WorkerHello::try_from(hello), Err(InvalidMessage::Missing("name")));
+    let mut sample = wire::Sample::from(sample());
+    sample.cpu_percent = None;
+    assert_eq!(HostSample::try_from(sample.clone()), Err(InvalidMessage::Missing("cpu_percent")));
+    sample.cpu_percent = Some(wire::Reading { is: Some(wire::reading::Is::Value(f64::NAN)) });
+    assert!(matches!(HostSample::try_from(sample), Err(InvalidMessage::OutOfRange { .. })));
+}
