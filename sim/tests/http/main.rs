@@ -1,0 +1,5 @@
+//! The simulated host over real HTTP, from a client's side.
+
+mod load;
+mod routes;
+mod support;
