@@ -1,0 +1,265 @@
+//! An agent against a coordinator that the test plays.
+
+mod support;
+
+use std::time::Duration;
+
+use fluxfleet_agent::AgentError;
+use fluxfleet_agent::testing::{ScriptedCollector, Step, device, gate, reading};
+use fluxfleet_proto::PROTOCOL_VERSION;
+use fluxfleet_proto::message::{AgentCommand, AgentReport};
+use fluxfleet_proto::reading::{Absence, AbsenceReason, HostSample};
+use support::{Agent, Coordinator, network};
+use tokio::io::AsyncWriteExt as _;
+use tonic::Status;
+
+/// A period so short that a machine may well miss it; nothing is asserted that needs it met.
+const SHORT: Duration = Duration::from_millis(20);
+
+fn two_gpus() -> ScriptedCollector {
+    ScriptedCollector::new(Ok(vec![device("GPU-a"), device("GPU-b")]))
+}
+
+fn numbers(samples: &[HostSample]) -> Vec<u64> {
+    samples.iter().map(|sample| sample.seq).collect()
+}
+
+#[tokio::test]
+async fn an_agent_introduces_its_host_and_gpus_and_samples_what_it_is_told_to_watch() {
+    let mut coordinator = Coordinator::start().await;
+    let agent = Agent::start(&coordinator.address, two_gpus());
+    let (mut stream, hello) = coordinator.greeted().await;
+    assert_eq!((hello.host.as_str(), hello.protocol_version), ("gpu-1", PROTOCOL_VERSION));
+    assert_eq!(hello.devices, Ok(vec![device("GPU-a"), device("GPU-b")]));
+
+    stream.welcome().await;
+    let first = stream.one_sample().await;
+    assert_eq!(first.seq, 0);
+    assert_eq!(first.gpus, [reading("GPU-a"), reading("GPU-b")]);
+    assert!(first.wall_ns > 0);
+    assert!(first.system.memory_used_bytes.is_ok(), "{:?}", first.system);
+    assert!(first.system.memory_total_bytes.is_ok(), "{:?}", first.system);
+    assert_eq!(first.system.cpu_percent.clone().unwrap_err().reason, AbsenceReason::NotYet);
+
+    let second = stream.one_sample().await;
+    assert_eq!(second.seq, 1);
+    assert!(second.taken > first.taken);
+    drop(stream);
+    agent.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn samples_come_each_period_and_their_numbers_have_no_holes() {
+    let mut coordinator = Coordinator::start().await;
+    let agent = Agent::start(&coordinator.address, two_gpus());
+    let mut stream = coordinator.welcomed().await;
+    stream.watch(SHORT).await;
+    let mut samples = stream.samples_until(|sample| sample.seq == 4).await;
+    stream.watch(SHORT * 2).await;
+    samples.extend(stream.samples_until(|sample| sample.seq == 8).await);
+    assert_eq!(numbers(&samples), (0..=8).collect::<Vec<_>>());
+    assert!(samples.is_sorted_by(|a, b| a.taken < b.taken));
+    drop(stream);
+    agent.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn cpu_usage_comes_as_soon_as_there_is_something_to_measure() {
+    let mut coordinator = Coordinator::start().await;
+    let agent = Agent::start(&coordinator.address, two_gpus());
+    let mut stream = coordinator.welcomed().await;
+    stream.watch(SHORT).await;
+    let samples = stream.samples_until(|sample| sample.system.cpu_percent.is_ok()).await;
+    let [earlier @ .., first] = &samples[..] else { panic!("no sample") };
+    assert!((0.0..=100.0).contains(first.system.cpu_percent.as_ref().unwrap()));
+    assert!(!earlier.is_empty(), "the first sample has nothing to compare with");
+    drop(stream);
+    agent.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_ping_is_answered_before_and_while_sampling() {
+    let mut coordinator = Coordinator::start().await;
+    let agent = Agent::start(&coordinator.address, two_gpus());
+    let (mut stream, _) = coordinator.greeted().await;
+    stream.tell(AgentCommand::ClockPing(7)).await;
+    // Nothing is sampled before it is asked for, so the pong is the first message.
+    let Some(AgentReport::ClockPong(pong)) = stream.hear().await else { panic!("a pong comes first") };
+    assert_eq!(pong.id, 7);
+    assert!(pong.received <= pong.sent);
+
+    stream.welcome().await;
+    let first = stream.one_sample().await;
+    assert!(first.taken >= pong.sent, "sampled before it was asked to");
+    stream.tell(AgentCommand::ClockPing(8)).await;
+    let Some(AgentReport::ClockPong(pong)) = stream.hear().await else { panic!("the next sample is far") };
+    assert_eq!(pong.id, 8);
+    assert!(pong.received >= first.taken);
+    drop(stream);
+    agent.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn acks_are_taken_and_one_for_what_was_never_sent_ends_the_run() {
+    let mut coordinator = Coordinator::start().await;
+    let agent = Agent::start(&coordinator.address, two_gpus());
+    let mut stream = coordinator.welcomed().await;
+    let first = stream.one_sample().await;
+    stream.tell(AgentCommand::Ack(first.seq)).await;
+    let second = stream.one_sample().await;
+    stream.tell(AgentCommand::Ack(second.seq + 1)).await;
+    let error = agent.ended().await.unwrap_err();
+    assert!(matches!(error, AgentError::AckBeyond { acked: 2, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_refused_agent_ends_with_the_coordinators_words() {
+    let words = "this coordinator speaks protocol 9, the agent speaks 1";
+    for status in [Status::failed_precondition(words), Status::already_exists(words)] {
+        let coordinator = Coordinator::refusing(status).await;
+        let error = Agent::start(&coordinator.address, two_gpus()).ended().await.unwrap_err();
+        assert!(matches!(error, AgentError::Refused { .. }), "{error:?}");
+        let expected = format!("the coordinator at {} refused host `gpu-1`: {words}", coordinator.address);
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[tokio::test]
+async fn gpus_that_hang_are_stale_while_the_system_goes_on_and_come_back_when_they_answer() {
+    let mut coordinator = Coordinator::start().await;
+    let both = vec![reading("GPU-a"), reading("GPU-b")];
+    let (open, closed) = gate();
+    let hanging = two_gpus().then(Step::Read(both.clone())).then(Step::Hang(closed));
+    let agent = Agent::start(&coordinator.address, hanging);
+    let mut stream = coordinator.welcomed().await;
+    assert_eq!(stream.one_sample().await.gpus, both);
+
+    stream.watch(SHORT).await;
+    let hung =
+        stream.samples_until(|sample| sample.seq >= 3 && sample.system.memory_used_bytes.is_ok()).await;
+    for gpu in hung.iter().flat_map(|sample| &sample.gpus) {
+        assert_eq!(gpu.power_w.as_ref().unwrap_err().reason, AbsenceReason::Stale);
+        assert_eq!(gpu.throttle.as_ref().unwrap_err().reason, AbsenceReason::Stale);
+    }
+
+    drop(open);
+    let back = stream.samples_until(|sample| sample.gpus[0].power_w.is_ok()).await;
+    assert_eq!(back.last().unwrap().gpus, both);
+    let all = numbers(&[hung, back].concat());
+    assert_eq!(all, (1..=all.len() as u64).collect::<Vec<_>>(), "the numbers have no holes");
+    drop(stream);
+    agent.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_collector_that_crashes_is_absent_with_the_reason_and_the_system_goes_on() {
+    let mut coordinator = Coordinator::start().await;
+    let agent = Agent::start(&coordinator.address, two_gpus().then(Step::Crash));
+    let mut stream = coordinator.welcomed().await;
+    for _ in 0..2 {
+        let sample = stream.one_sample().await;
+        let absence = sample.gpus[1].energy_j.clone().unwrap_err();
+        assert_eq!(absence, Absence::new(AbsenceReason::Error, "the GPU thread has crashed"));
+        assert!(sample.system.memory_total_bytes.is_ok());
+    }
+    drop(stream);
+    agent.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_collector_that_answers_nonsense_does_not_cost_the_stream() {
+    let mut nonsense = reading("GPU-a");
+    nonsense.power_w = Ok(f64::NAN);
+    let mut coordinator = Coordinator::start().await;
+    let agent = Agent::start(&coordinator.address, two_gpus().then(Step::Read(vec![nonsense])));
+    let mut stream = coordinator.welcomed().await;
+    let gpus = stream.one_sample().await.gpus;
+    assert_eq!(gpus[0].power_w.as_ref().unwrap_err().reason, AbsenceReason::Error);
+    assert_eq!(gpus[0].energy_j, reading("GPU-a").energy_j);
+    assert_eq!(gpus[1].energy_j.as_ref().unwrap_err().reason, AbsenceReason::Lost);
+    assert_eq!(stream.one_sample().await.gpus, [reading("GPU-a"), reading("GPU-b")]);
+    drop(stream);
+    agent.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_host_without_readable_gpus_says_why_and_its_system_is_sampled() {
+    let why = Absence::new(AbsenceReason::Unsupported, "no NVML library found");
+    let mut coordinator = Coordinator::start().await;
+    let agent = Agent::start(&coordinator.address, ScriptedCollector::new(Err(why.clone())));
+    let (mut stream, hello) = coordinator.greeted().await;
+    assert_eq!(hello.devices, Err(why));
+    stream.welcome().await;
+    let sample = stream.one_sample().await;
+    assert!(sample.gpus.is_empty());
+    assert!(sample.system.memory_total_bytes.is_ok());
+    drop(stream);
+    agent.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_coordinator_that_closes_before_watching_is_an_orderly_end_too() {
+    let mut coordinator = Coordinator::start().await;
+    let agent = Agent::start(&coordinator.address, two_gpus());
+    let (stream, _) = coordinator.greeted().await;
+    drop(stream);
+    agent.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_network_that_breaks_is_an_error_that_counts_what_was_not_confirmed() {
+    let mut coordinator = Coordinator::start().await;
+    let (address, carry) = network(coordinator.address.clone()).await;
+    let agent = Agent::start(&address, two_gpus());
+    let mut stream = coordinator.welcomed().await;
+    stream.one_sample().await;
+    stream.one_sample().await;
+    carry.abort();
+    let error = agent.ended().await.unwrap_err();
+    assert!(matches!(error, AgentError::Broken { unacked: 2, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_answers_without_being_a_coordinator_is_told_apart() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let agent = Agent::start(&listener.local_addr().unwrap().to_string(), two_gpus());
+    let (mut connection, _) = listener.accept().await.unwrap();
+    connection.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    let error = agent.ended().await.unwrap_err();
+    assert!(matches!(error, AgentError::NoCoordinator { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_cancelled_agent_says_goodbye() {
+    let mut coordinator = Coordinator::start().await;
+    let agent = Agent::start(&coordinator.address, two_gpus());
+    let mut stream = coordinator.welcomed().await;
+    stream.one_sample().await;
+    agent.cancel.cancel();
+    // `hear` fails on a stream that breaks, so this is an orderly end.
+    assert_eq!(stream.hear().await, None);
+    drop(stream);
+    agent.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hung_driver_does_not_keep_a_cancelled_agent_from_ending() {
+    let mut coordinator = Coordinator::start().await;
+    let (_never_opened, closed) = gate();
+    let agent = Agent::start(&coordinator.address, two_gpus().then(Step::Hang(closed)));
+    let mut stream = coordinator.welcomed().await;
+    stream.watch(SHORT).await;
+    stream.samples().await;
+    agent.cancel.cancel();
+    agent.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_that_is_cancelled_while_it_dials_ends_at_once() {
+    // Bound but not listening: every try is refused.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let agent = Agent::start(&socket.local_addr().unwrap().to_string(), two_gpus());
+    agent.cancel.cancel();
+    agent.ended().await.unwrap();
+}
