@@ -62,8 +62,17 @@ pub enum WorkerCommand {
     Start(TrialId, Mono),
     /// Send nothing more; what is in flight may end within the grace.
     Stop(TrialId, NotSentReason, Duration),
-    /// The interval or records message is merged.
-    Ack(TrialId, u64),
+    /// The message is merged.
+    Ack(TrialId, Acked),
+}
+
+/// Which of a worker's messages is merged. Intervals and records are numbered apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acked {
+    /// The interval of this number.
+    Interval(u64),
+    /// The records message of this number.
+    Records(u64),
 }
 
 /// Agent to coordinator.

@@ -8,7 +8,9 @@ use fluxfleet_proto::clock::Mono;
 use fluxfleet_proto::convert::InvalidMessage;
 use fluxfleet_proto::failure::{FailureKind, NotSentReason};
 use fluxfleet_proto::id::{PeerId, RunId, TrialId};
-use fluxfleet_proto::message::{AgentCommand, AgentReport, ClockPong, Welcome, WorkerCommand, WorkerReport};
+use fluxfleet_proto::message::{
+    Acked, AgentCommand, AgentReport, ClockPong, Welcome, WorkerCommand, WorkerReport,
+};
 use fluxfleet_proto::peer::{AgentHello, WorkerHello};
 use fluxfleet_proto::reading::{
     Absence, AbsenceReason, Device, GpuReading, GpuUuid, HostSample, SystemReading,
@@ -111,7 +113,8 @@ fn worker_commands_survive_the_wire() {
     command_round(WorkerCommand::ClockPing(4));
     command_round(WorkerCommand::Start(T, at(5)));
     command_round(WorkerCommand::Stop(T, NotSentReason::Interrupted, Duration::from_secs(2)));
-    command_round(WorkerCommand::Ack(T, 5));
+    command_round(WorkerCommand::Ack(T, Acked::Interval(5)));
+    command_round(WorkerCommand::Ack(T, Acked::Records(5)));
     let methods = [
         Method::Single { path: "/generate".into() },
         Method::Batch { path: "/batch-generate".into(), size: NonZeroU32::new(4).expect("4") },
@@ -128,7 +131,7 @@ fn worker_commands_survive_the_wire() {
             strategy: Strategy { name: "s".into(), method },
             target: Target {
                 base_url: "http://x".into(),
-                timeout: Duration::from_mins(5),
+                timeout: Duration::from_secs(300),
                 headers: vec![("A".into(), "b".into())],
                 max_body_bytes: 9,
             },

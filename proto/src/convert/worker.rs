@@ -6,7 +6,7 @@ use super::common::{latency, mono, nanos, non_zero, text};
 use super::{InvalidMessage, out_of_range, require};
 use crate::failure::Failures;
 use crate::id::TrialId;
-use crate::message::{WorkerCommand, WorkerReport};
+use crate::message::{Acked, WorkerCommand, WorkerReport};
 use crate::peer::WorkerHello;
 use crate::tally::{Interval, Record, Records, Tally};
 use crate::trial::{Assignment, Method, Share, Strategy, Target, TrialEnd, Workload};
@@ -58,7 +58,13 @@ impl From<WorkerCommand> for wire::WorkerDown {
             WorkerCommand::Stop(t, reason, grace) => {
                 Down::Stop(wire::Stop { trial_id: t.0, reason: reason.to_string(), grace_ms: millis(grace) })
             }
-            WorkerCommand::Ack(t, seq) => Down::Ack(wire::Ack { trial_id: t.0, seq }),
+            WorkerCommand::Ack(t, acked) => Down::Ack(wire::Ack {
+                trial_id: t.0,
+                seq: Some(match acked {
+                    Acked::Interval(seq) => wire::ack::Seq::Interval(seq),
+                    Acked::Records(seq) => wire::ack::Seq::Records(seq),
+                }),
+            }),
         };
         Self { message: Some(message) }
     }
@@ -75,7 +81,13 @@ impl TryFrom<wire::WorkerDown> for WorkerCommand {
             Down::Stop(s) => {
                 Self::Stop(TrialId(s.trial_id), s.reason.parse()?, Duration::from_millis(s.grace_ms))
             }
-            Down::Ack(a) => Self::Ack(TrialId(a.trial_id), a.seq),
+            Down::Ack(a) => Self::Ack(
+                TrialId(a.trial_id),
+                match require(a.seq, "seq")? {
+                    wire::ack::Seq::Interval(seq) => Acked::Interval(seq),
+                    wire::ack::Seq::Records(seq) => Acked::Records(seq),
+                },
+            ),
             Down::Update(_) => {
                 return Err(out_of_range("message", "update", "a message of this protocol version"));
             }
