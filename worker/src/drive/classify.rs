@@ -1,0 +1,125 @@
+//! From an error's source chain to a failure kind.
+//!
+//! Types and codes decide, not display texts: `io::ErrorKind`, hyper's own predicates, rustls' error type, and
+//! this crate's resolver error.
+
+use std::error::Error;
+use std::io;
+
+use fluxfleet_proto::failure::FailureKind;
+
+use super::Failure;
+use super::resolve::ResolveError;
+
+/// The failure behind an error that ended an exchange. `connected` tells whether a connection was there.
+pub(super) fn classify(error: &(dyn Error + 'static), connected: bool) -> Failure {
+    let kind = chain(error).find_map(|e| kind_of(e, connected)).unwrap_or(if connected {
+        FailureKind::Disconnected
+    } else {
+        FailureKind::Connect
+    });
+    Failure { kind, text: describe(error, kind) }
+}
+
+/// Each error of the chain. An `io::Error` names as its source the source of what it wraps, and so hides the
+/// wrapped error itself; here it is visited.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |e| {
+        let e: &'a (dyn Error + 'static) = *e;
+        match e.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => e.source(),
+        }
+    })
+}
+
+fn kind_of(e: &(dyn Error + 'static), connected: bool) -> Option<FailureKind> {
+    if e.is::<ResolveError>() {
+        return Some(FailureKind::Dns);
+    }
+    if e.is::<rustls::Error>() {
+        return Some(FailureKind::Tls);
+    }
+    if let Some(e) = e.downcast_ref::<hyper::Error>() {
+        // Other hyper errors wrap the io error that says more.
+        return match () {
+            () if e.is_parse() => Some(FailureKind::Protocol),
+            () if e.is_incomplete_message() || e.is_canceled() || e.is_closed() => {
+                Some(FailureKind::Disconnected)
+            }
+            () => None,
+        };
+    }
+    let e = e.downcast_ref::<io::Error>()?;
+    if e.get_ref().is_some() {
+        // A wrapped error is looked at next.
+        return None;
+    }
+    match e.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof
+            if connected =>
+        {
+            Some(FailureKind::Disconnected)
+        }
+        _ if !connected => Some(FailureKind::Connect),
+        _ => None,
+    }
+}
+
+/// The innermost words, with what to do where that is known.
+fn describe(error: &(dyn Error + 'static), kind: FailureKind) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for e in chain(error) {
+        let said = e.to_string();
+        // Outer errors often quote inner ones.
+        if !words.iter().any(|w| w.contains(&said)) {
+            words.push(said);
+        }
+    }
+    let advice = match kind {
+        _ if too_many_files(error) => {
+            "; this worker is out of file descriptors, raise its limit (`ulimit -n`)"
+        }
+        FailureKind::Protocol => "; not HTTP/1.1, is this an https port or another service?",
+        FailureKind::Tls => "; if the port speaks plain http, write the URL with http://",
+        _ => "",
+    };
+    words.join(": ") + advice
+}
+
+fn too_many_files(error: &(dyn Error + 'static)) -> bool {
+    // EMFILE and ENFILE; std has no name for them.
+    chain(error)
+        .filter_map(|e| e.downcast_ref::<io::Error>())
+        .any(|e| matches!(e.raw_os_error(), Some(23 | 24)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(error: io::Error, connected: bool) -> FailureKind {
+        classify(&error, connected).kind
+    }
+
+    #[test]
+    fn an_error_wrapped_in_an_io_error_is_found() {
+        let tls = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        let wrapped = io::Error::new(io::ErrorKind::InvalidData, tls);
+        assert_eq!(kind(io::Error::other(wrapped), false), FailureKind::Tls);
+    }
+
+    #[test]
+    fn the_same_reset_is_another_kind_before_and_after_the_connection() {
+        assert_eq!(kind(io::ErrorKind::ConnectionReset.into(), false), FailureKind::Connect);
+        assert_eq!(kind(io::ErrorKind::ConnectionReset.into(), true), FailureKind::Disconnected);
+        assert_eq!(kind(io::ErrorKind::ConnectionRefused.into(), false), FailureKind::Connect);
+    }
+
+    #[test]
+    fn running_out_of_file_descriptors_says_what_to_do() {
+        let failure = classify(&io::Error::from_raw_os_error(24), false);
+        assert_eq!(failure.kind, FailureKind::Connect);
+        assert!(failure.text.contains("ulimit -n"), "{}", failure.text);
+    }
+}
