@@ -1,0 +1,14 @@
+//! Merges what the fleet sends into one outcome on the coordinator's clock.
+
+mod outcome;
+mod spool;
+mod trial;
+mod watch;
+
+pub use outcome::{
+    AgentOutcome, Ending, Lost, PlacedSample, RunOutcome, StrategyOutcome, TrialOutcome, Window,
+    WorkerOutcome, WorkerTrial,
+};
+pub use spool::{RecordSpool, SpoolError, SpooledRecord};
+pub use trial::{MergeError, TrialMerge};
+pub use watch::SampleMerge;

@@ -1,0 +1,126 @@
+//! What a reader should know and what does not touch the verdict.
+
+use super::report::{Missing, StrategyReport};
+use super::score::ScoreSettings;
+
+/// What a reader should know and what does not touch the verdict.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    /// Preflight left a strategy out.
+    Skipped {
+        /// The strategy.
+        strategy: String,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// Every strategy earns the full throughput term, so the score cannot tell their throughputs apart.
+    ScoreSaturated {
+        /// The throughput that earns the full term, in items per second.
+        reference_items_per_s: f64,
+        /// The strategy with the highest throughput.
+        highest: String,
+        /// That throughput, in items per second.
+        throughput_items_per_s: f64,
+    },
+    /// Scores stand without GPU readings.
+    ScoreWithoutGpu {
+        /// The strategies.
+        strategies: Vec<String>,
+        /// Why there is no reading for the first of them.
+        why: Missing,
+    },
+    /// Durations longer than a histogram holds. They count in means and extremes.
+    BeyondRange {
+        /// The strategy.
+        strategy: String,
+        /// How many.
+        requests: u64,
+    },
+}
+
+impl Note {
+    /// Whether a table shows a mark with a footnote that says the same.
+    pub fn has_footnote(&self) -> bool {
+        matches!(self, Self::Skipped { .. } | Self::ScoreWithoutGpu { .. })
+    }
+}
+
+/// What a reader should know besides.
+pub(super) fn notes(strategies: &[StrategyReport], score: ScoreSettings) -> Vec<Note> {
+    let mut notes: Vec<_> = strategies
+        .iter()
+        .filter_map(|s| match &s.measured {
+            Err(Missing::Skipped(why)) => Some(Note::Skipped { strategy: s.name.clone(), why: why.clone() }),
+            _ => None,
+        })
+        .collect();
+    notes.extend(saturated(strategies, score));
+    notes.extend(without_gpu(strategies));
+    notes.extend(strategies.iter().filter_map(|s| {
+        let requests = s.measured.as_ref().ok()?.response.overflow;
+        (requests > 0).then(|| Note::BeyondRange { strategy: s.name.clone(), requests })
+    }));
+    notes
+}
+
+fn saturated(strategies: &[StrategyReport], score: ScoreSettings) -> Option<Note> {
+    let throughputs: Vec<_> = strategies
+        .iter()
+        .filter(|s| s.items.ok > 0)
+        .filter_map(|s| Some((s, *s.measured.as_ref().ok()?.throughput_items_per_s.as_ref().ok()?)))
+        .collect();
+    if !throughputs.iter().all(|&(_, t)| score.saturates(t)) {
+        return None;
+    }
+    let (highest, throughput_items_per_s) = throughputs.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    Some(Note::ScoreSaturated {
+        reference_items_per_s: score.throughput_items_per_s(),
+        highest: highest.name.clone(),
+        throughput_items_per_s,
+    })
+}
+
+fn without_gpu(strategies: &[StrategyReport]) -> Option<Note> {
+    let mut why = None;
+    let mut names = Vec::new();
+    for strategy in strategies {
+        let Ok(measured) = &strategy.measured else { continue };
+        if measured.score_without_gpu {
+            names.push(strategy.name.clone());
+            why = why.or_else(|| measured.host.gpu_percent.clone().err());
+        }
+    }
+    Some(Note::ScoreWithoutGpu { strategies: names, why: why? })
+}
+
+#[cfg(test)]
+mod tests {
+    use fluxfleet_proto::units::Micros;
+
+    use super::*;
+    use crate::analysis::analyse;
+    use crate::analysis::testing::{RunSketch, remote_run, seed_run, trial};
+
+    fn noted(run: RunSketch) -> Vec<Note> {
+        analyse(&run.done(), &ScoreSettings::default()).notes
+    }
+
+    #[test]
+    fn a_score_that_saturates_for_all_is_noted_with_the_highest_throughput() {
+        let notes = noted(remote_run());
+        assert!(
+            notes.iter().any(|n| matches!(n, Note::ScoreSaturated { highest, .. } if highest == "baseline"))
+        );
+        let only_one = noted(seed_run());
+        assert_eq!(only_one, []);
+    }
+
+    #[test]
+    fn durations_beyond_the_histogram_are_noted() {
+        let notes = noted(seed_run().with(|run| {
+            let tally = &mut trial(run, 3).tally;
+            tally.response_time.record(Micros(1 << 33));
+        }));
+        assert_eq!(notes, [Note::BeyondRange { strategy: "async".into(), requests: 1 }]);
+    }
+}

@@ -1,0 +1,411 @@
+//! The values that a report shows, and why one is missing.
+
+use std::time::Duration;
+
+use fluxfleet_proto::failure::{FailureKind, NotSentReason};
+use fluxfleet_proto::id::RunId;
+use fluxfleet_proto::latency::Latency;
+use fluxfleet_proto::reading::{Absence, Device};
+
+use super::advice::Advice;
+use super::note::Note;
+use super::score::ScoreSettings;
+use super::verdict::Verdict;
+
+/// Everything a report says about a run. Reporters show these values and compute none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The run's id.
+    pub run: RunId,
+    /// When the run began: wall time since the Unix epoch.
+    pub started_at: Duration,
+    /// What was asked for.
+    pub config: TestConfig,
+    /// Whether the numbers can be trusted.
+    pub verdict: Verdict,
+    /// Whether the user stopped the run before its end.
+    pub partial: bool,
+    /// One row per strategy, in the plan's order.
+    pub strategies: Vec<StrategyReport>,
+    /// The strategy with the highest score. `None` when nothing succeeded.
+    pub best: Option<Best>,
+    /// Every other strategy against the baseline, in the plan's order.
+    pub improvements: Result<Vec<Improvement>, Missing>,
+    /// One per strategy, in the plan's order: its figures as shares of the best ones.
+    pub profiles: Vec<Profile>,
+    /// Rules of thumb that apply.
+    pub advice: Vec<Advice>,
+    /// What a reader should know and what does not touch the verdict.
+    pub notes: Vec<Note>,
+    /// Who generated the load and who watched the host.
+    pub fleet: FleetReport,
+    /// Why there are no `detailed_results`. `None` when every request was kept.
+    pub detail_absent: Option<DetailAbsent>,
+}
+
+/// A number, or why there is none. Zero is a measurement.
+pub type Value<T = f64> = Result<T, Missing>;
+
+/// Why a value is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Preflight left the strategy out; the text says why.
+    Skipped(String),
+    /// The run ended before the strategy.
+    NotStarted(NotSentReason),
+    /// No request was sent.
+    NothingSent,
+    /// No item ended well.
+    NoSuccess,
+    /// No request failed as a whole.
+    NothingFailed,
+    /// First send and last end are the same instant.
+    NoTime,
+    /// A deviation needs two values.
+    OneValue,
+    /// The service does not say.
+    NotReported,
+    /// No agent took part; the text says why.
+    NoAgent(String),
+    /// The agents' hosts have no GPU.
+    NoGpu,
+    /// No sample falls into the strategy's window.
+    NoSample,
+    /// The agent could not read it.
+    NotRead(Absence),
+    /// The plan has no strategy named `baseline`.
+    NoBaseline,
+    /// The plan has no strategy beside the baseline.
+    NothingToCompare,
+    /// The baseline has no value for the reason inside.
+    BaselineMissing(Box<Missing>),
+}
+
+/// What was asked for. Holds no header values and no credentials.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestConfig {
+    /// Base URL, credentials in it masked.
+    pub url: String,
+    /// Items per strategy for the whole fleet.
+    pub items_per_strategy: u64,
+    /// Requests that the user asked to have in flight.
+    pub concurrent: u32,
+    /// Time a request may take, in seconds.
+    pub timeout_s: f64,
+    /// Pause between two strategies, in seconds.
+    pub cooldown_s: f64,
+    /// Time between two samples of an agent, in seconds.
+    pub sample_period_s: f64,
+    /// Whether the strategies' endpoints were looked for before the load.
+    pub preflight: bool,
+    /// Seed of the first item.
+    pub seed: u64,
+    /// Prompts used in turn.
+    pub prompts: usize,
+    /// Fields that each request body carries beside its prompt: a JSON object.
+    pub parameters_json: String,
+    /// Names of the headers sent; values may be secrets and stay out.
+    pub headers: Vec<String>,
+    /// Items a request of the batch strategy asks for. `None` when no strategy batches.
+    pub batch_size: Option<u32>,
+    /// Workers planned.
+    pub workers: u32,
+    /// Agents planned to dial in. `None` when they ran inside the coordinator.
+    pub remote_agents: Option<u32>,
+    /// References of the efficiency score.
+    pub score: ScoreSettings,
+}
+
+/// One strategy's row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StrategyReport {
+    /// Its name.
+    pub name: String,
+    /// Path its requests are posted to.
+    pub path: String,
+    /// Items that a full request asks for.
+    pub items_per_request: u32,
+    /// Requests that the fleet was to hold in flight.
+    pub in_flight: u32,
+    /// Every item planned, by how it ended.
+    pub items: Items,
+    /// What was measured, or why nothing was: [`Missing::Skipped`] or [`Missing::NotStarted`].
+    pub measured: Result<Box<Measured>, Missing>,
+}
+
+/// Every item planned, by how it ended. `planned` = `ok` + `failed` + `not_sent`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Items {
+    /// Planned for the fleet.
+    pub planned: u64,
+    /// Ended well.
+    pub ok: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Never asked for, or not known to have been.
+    pub not_sent: u64,
+}
+
+impl Items {
+    /// Whether every item planned has exactly one end.
+    pub fn add_up(self) -> bool {
+        u128::from(self.planned) == u128::from(self.ok) + u128::from(self.failed) + u128::from(self.not_sent)
+    }
+}
+
+/// What was measured of a strategy that ran.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// First send and last end, as wall times since the Unix epoch. `None` when nothing was sent.
+    pub window: Option<(Duration, Duration)>,
+    /// Length of that window, in seconds.
+    pub total_time_s: Value,
+    /// Items that ended well per second of the window.
+    pub throughput_items_per_s: Value,
+    /// Share of the items that ended which ended well, in percent.
+    pub success_rate_percent: Value,
+    /// Requests and what belongs to them.
+    pub requests: Requests,
+    /// Items not sent, by reason.
+    pub not_sent: Vec<(NotSentReason, u64)>,
+    /// From the intended start to the end, of requests with at least one item ok.
+    pub response: Times,
+    /// From the actual send to the end, of the same requests.
+    pub service: Times,
+    /// From the actual send to the first byte of the answer, of the same requests.
+    pub first_byte: Times,
+    /// From the intended start to the end, of requests whose items all failed.
+    pub failed_response: Times,
+    /// Actual send minus intended start, of all requests.
+    pub send_lateness: Times,
+    /// What the service itself says a generation took.
+    pub generation: Times,
+    /// What the agents saw in the window.
+    pub host: HostMeans,
+    /// Efficiency score, 0 to 1.
+    pub score: Value,
+    /// The score stands without GPU readings: its other two weights are rescaled.
+    pub score_without_gpu: bool,
+    /// Failed items by kind, most frequent first.
+    pub errors: Vec<ErrorLine>,
+    /// Each worker's part.
+    pub workers: Vec<WorkerPart>,
+    /// Everything behind `response`.
+    pub response_histogram: Latency,
+    /// Everything behind `service`.
+    pub service_histogram: Latency,
+}
+
+/// Requests of a strategy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// Sent; an asynchronous job counts once.
+    pub sent: u64,
+    /// Ended with every item ok.
+    pub ok: u64,
+    /// Ended with at least one item failed.
+    pub failed: u64,
+    /// Status polls sent.
+    pub polls: u64,
+    /// Redirects followed.
+    pub redirects: u64,
+    /// Bytes of answer bodies.
+    pub bytes_received: u64,
+}
+
+impl Requests {
+    /// Requests that ended.
+    pub fn ended(self) -> u64 {
+        self.ok + self.failed
+    }
+}
+
+/// Statistics of a set of durations, all in seconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Times {
+    /// Durations.
+    pub count: u64,
+    /// Durations beyond the histogram's range; they count in the mean and the extremes.
+    pub overflow: u64,
+    /// Exact mean.
+    pub mean_s: Value,
+    /// Sample standard deviation.
+    pub std_dev_s: Value,
+    /// Shortest.
+    pub min_s: Value,
+    /// Longest.
+    pub max_s: Value,
+    /// Half of the durations do not exceed it: the median.
+    pub p50: Percentile,
+    /// 95 % do not exceed it.
+    pub p95: Percentile,
+    /// 99 % do not exceed it.
+    pub p99: Percentile,
+    /// 99.9 % do not exceed it.
+    pub p999: Percentile,
+}
+
+/// A percentile and whether its sample count supports it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Percentile {
+    /// The percentile, in seconds.
+    pub seconds: Value,
+    /// Whether there are enough durations behind it; see [`certify`](super::certify).
+    pub certified: bool,
+}
+
+/// Mean readings of the hosts over a strategy's window: over a host's GPUs, then its samples, then the hosts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostMeans {
+    /// GPU utilization, percent.
+    pub gpu_percent: Value,
+    /// GPU memory in use, percent of the total.
+    pub vram_percent: Value,
+    /// Busy share of all cores, percent.
+    pub cpu_percent: Value,
+    /// Memory in use, percent of the total.
+    pub memory_percent: Value,
+    /// Samples in the window, over all hosts.
+    pub samples: u64,
+}
+
+/// Failed items of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorLine {
+    /// The kind.
+    pub kind: FailureKind,
+    /// Items.
+    pub count: u64,
+    /// What one of them looked like.
+    pub example: Option<String>,
+}
+
+/// One worker's part of a strategy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerPart {
+    /// The worker's name.
+    pub worker: String,
+    /// Its items.
+    pub items: Items,
+    /// When it began minus the planned start, in microseconds. `None` when it never began.
+    pub start_skew_us: Option<i64>,
+}
+
+/// The strategy with the highest score.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Best {
+    /// Its name.
+    pub strategy: String,
+    /// Its score.
+    pub score: f64,
+    /// Its throughput, items per second.
+    pub throughput_items_per_s: f64,
+    /// Its mean response time, in seconds.
+    pub mean_response_s: f64,
+}
+
+/// A strategy against the baseline. Positive means more than the baseline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Improvement {
+    /// The strategy.
+    pub strategy: String,
+    /// Change of the throughput, percent. More is better.
+    pub throughput_percent: Value,
+    /// Change of the mean response time, percent. Less is better.
+    pub response_time_percent: Value,
+}
+
+/// A strategy's figures as shares of the best ones, 0 to 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// Its place in the plan.
+    pub index: usize,
+    /// The strategy.
+    pub strategy: String,
+    /// Throughput over the highest, lowest mean response time over its own, score over the highest.
+    pub shares: Value<[f64; 3]>,
+}
+
+/// Who generated the load and who watched the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FleetReport {
+    /// Workers in the order they joined.
+    pub workers: Vec<WorkerReport>,
+    /// Agents in the order they joined.
+    pub agents: Vec<AgentReport>,
+    /// Why no agent took part. `None` when one did.
+    pub no_agent: Option<String>,
+}
+
+/// A worker over the whole run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerReport {
+    /// Its name, unique in the fleet.
+    pub name: String,
+    /// Host name of its machine.
+    pub host: String,
+    /// Release of its program.
+    pub version: String,
+    /// Load-generating threads.
+    pub threads: u32,
+    /// Its items of all strategies.
+    pub items: Items,
+    /// Of all its starts the one farthest from the planned instant, in microseconds; negative is early.
+    /// `None` when it never began.
+    pub start_skew_us: Option<i64>,
+    /// Its clock against the coordinator's. `None` when no ping was answered.
+    pub clock: Option<ClockReport>,
+    /// Set when it vanished.
+    pub lost: Option<LostReport>,
+}
+
+/// An agent over the whole run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentReport {
+    /// Its host.
+    pub host: String,
+    /// Release of its program.
+    pub version: String,
+    /// The host's GPUs, or why they cannot be seen.
+    pub devices: Result<Vec<Device>, Absence>,
+    /// Samples received.
+    pub samples: u64,
+    /// Samples it took and could not deliver.
+    pub gaps: u64,
+    /// Its clock against the coordinator's. `None` when no ping was answered.
+    pub clock: Option<ClockReport>,
+    /// Set when it vanished.
+    pub lost: Option<LostReport>,
+}
+
+/// A peer's clock against the coordinator's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClockReport {
+    /// Peer's clock minus the coordinator's, in microseconds.
+    pub offset_us: f64,
+    /// The true offset lies within plus or minus this, in microseconds.
+    pub error_us: f64,
+}
+
+/// When and why a peer vanished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostReport {
+    /// Wall time since the Unix epoch.
+    pub at: Duration,
+    /// What was seen.
+    pub why: String,
+}
+
+/// Why there are no `detailed_results`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DetailAbsent {
+    /// The plan asked for none.
+    NotAsked,
+    /// More items than the automatic limit.
+    TooMany {
+        /// Items of the run.
+        items: u64,
+        /// The limit.
+        limit: u64,
+    },
+}

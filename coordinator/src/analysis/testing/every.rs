@@ -1,0 +1,116 @@
+//! One of each thing that a report puts into words.
+
+use fluxfleet_proto::failure::{FailureKind, NotSentReason};
+use fluxfleet_proto::reading::{Absence, AbsenceReason};
+
+use crate::analysis::note::Note;
+use crate::analysis::report::{Items, Missing};
+use crate::analysis::verdict::{Reason, State};
+
+pub(crate) fn states() -> [State; 3] {
+    [State::Valid, State::Degraded, State::Invalid]
+}
+
+/// One of each reason.
+pub(crate) fn reasons() -> Vec<Reason> {
+    let (strategy, worker, host) = ("batch".to_owned(), "w2".to_owned(), "gpu-host-1".to_owned());
+    let items = Items { planned: 20, ok: 11, failed: 3, not_sent: 5 };
+    vec![
+        Reason::NothingSucceeded,
+        Reason::DoesNotAddUp { strategy: strategy.clone(), worker: None, items },
+        Reason::DoesNotAddUp { strategy: strategy.clone(), worker: Some(worker.clone()), items },
+        Reason::Interrupted,
+        Reason::WorkerLost { worker: worker.clone(), why: "stream closed".into() },
+        Reason::AgentLost { host: host.clone(), why: "stream closed".into() },
+        Reason::NotStarted { strategy: strategy.clone(), reason: NotSentReason::Interrupted },
+        Reason::NotSent { strategy: strategy.clone(), reason: NotSentReason::WorkerLost, items: 7 },
+        Reason::SampleGaps { host: host.clone(), samples: 4 },
+        Reason::AgentSilent { host: host.clone() },
+        Reason::StartSkew { strategy, worker, skew_us: -6_100 },
+        Reason::UnsureClock { peer: host.clone(), error_us: Some(51_000.0) },
+        Reason::UnsureClock { peer: host, error_us: None },
+    ]
+}
+
+/// One of each note.
+pub(crate) fn notes() -> Vec<Note> {
+    vec![
+        Note::Skipped { strategy: "async".into(), why: "404".into() },
+        Note::ScoreSaturated {
+            reference_items_per_s: 1.0,
+            highest: "batch".into(),
+            throughput_items_per_s: 7.5,
+        },
+        Note::ScoreWithoutGpu { strategies: vec!["batch".into()], why: Missing::NoGpu },
+        Note::BeyondRange { strategy: "batch".into(), requests: 2 },
+    ]
+}
+
+/// One of each reason for a missing value.
+pub(crate) fn missing() -> Vec<Missing> {
+    let reasons = [
+        AbsenceReason::Unsupported,
+        AbsenceReason::Denied,
+        AbsenceReason::Lost,
+        AbsenceReason::Stale,
+        AbsenceReason::Error,
+        AbsenceReason::NotYet,
+    ];
+    let simple = [
+        Missing::Skipped("404".into()),
+        Missing::NotStarted(NotSentReason::Interrupted),
+        Missing::NothingSent,
+        Missing::NoSuccess,
+        Missing::NothingFailed,
+        Missing::NoTime,
+        Missing::OneValue,
+        Missing::NotReported,
+        Missing::NoAgent(String::new()),
+        Missing::NoAgent("it is another machine".into()),
+        Missing::NoGpu,
+        Missing::NoSample,
+        Missing::NoBaseline,
+        Missing::NothingToCompare,
+        Missing::BaselineMissing(Box::new(Missing::NoSuccess)),
+    ];
+    let read = reasons.map(|reason| Missing::NotRead(Absence::new(reason, "NVML")));
+    simple.into_iter().chain(read).collect()
+}
+
+pub(crate) fn failure_kinds() -> Vec<FailureKind> {
+    let named = [
+        "dns",
+        "connect",
+        "tls",
+        "timeout",
+        "disconnected",
+        "protocol",
+        "overloaded",
+        "redirect",
+        "empty_body",
+        "not_json",
+        "invalid_json",
+        "missing_field",
+        "body_too_large",
+        "service_error",
+        "short_answer",
+        "job_failed",
+        "job_cancelled",
+        "job_lost",
+        "interrupted",
+        "http_404",
+        "http_403",
+        "http_422",
+        "http_503",
+    ];
+    named.iter().map(|name| name.parse().expect("a kind")).collect()
+}
+
+pub(crate) fn not_sent_reasons() -> [NotSentReason; 4] {
+    [
+        NotSentReason::Interrupted,
+        NotSentReason::WorkerLost,
+        NotSentReason::WorkerFault,
+        NotSentReason::NotStarted,
+    ]
+}

@@ -1,0 +1,382 @@
+//! Whether the numbers can be trusted, with reasons.
+//!
+//! | state | when |
+//! |---|---|
+//! | invalid | nothing succeeded in any strategy, or the items do not add up |
+//! | degraded | stopped early, a peer lost or silent, sample gaps, items not sent, an uneven start, an unsure clock |
+//! | valid | none of these |
+//!
+//! A strategy that preflight left out is a note and leaves the state alone: every number that is shown is as
+//! good as it would be had the strategy not been asked for, and its own row shows none. The same holds for a
+//! strategy whose requests all fail: that it fails is what was measured.
+
+use fluxfleet_proto::failure::NotSentReason;
+
+use super::report::{ClockReport, FleetReport, Items, Missing, StrategyReport};
+
+/// A worker that begins farther from the planned instant than this makes the run degraded, in microseconds.
+/// 5 ms is what clocks compared over a network of 10 ms round trips can promise, and small against anything
+/// that a GPU answers.
+pub const START_SKEW_LIMIT_US: i64 = 5_000;
+
+/// A worker's clock less sure than this makes the run degraded, in microseconds: its start could be that late
+/// without being seen.
+pub const WORKER_CLOCK_ERROR_LIMIT_US: f64 = 5_000.0;
+
+/// An agent's clock less sure than this makes the run degraded, in microseconds. Coarser than a worker's: a
+/// reading describes the whole time since the one before it, some hundred milliseconds and more.
+pub const AGENT_CLOCK_ERROR_LIMIT_US: f64 = 50_000.0;
+
+/// Whether the numbers can be trusted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// The answer.
+    pub state: State,
+    /// Why it is not valid, the gravest first; empty when it is.
+    pub reasons: Vec<Reason>,
+}
+
+/// The answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Nothing is known against the numbers.
+    Valid,
+    /// The numbers stand, with what the reasons take from them.
+    Degraded,
+    /// The numbers do not answer the question.
+    Invalid,
+}
+
+impl State {
+    /// Its name in `results.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Degraded => "degraded",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
+/// Why the verdict is not valid.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reason {
+    /// No item of any strategy ended well.
+    NothingSucceeded,
+    /// Items planned and items ended differ.
+    DoesNotAddUp {
+        /// The strategy.
+        strategy: String,
+        /// The worker whose part it is; `None` for the fleet's sum.
+        worker: Option<String>,
+        /// The counts.
+        items: Items,
+    },
+    /// The user stopped the run.
+    Interrupted,
+    /// A worker vanished.
+    WorkerLost {
+        /// Its name.
+        worker: String,
+        /// What was seen.
+        why: String,
+    },
+    /// An agent vanished.
+    AgentLost {
+        /// Its host.
+        host: String,
+        /// What was seen.
+        why: String,
+    },
+    /// The run ended before a strategy.
+    NotStarted {
+        /// The strategy.
+        strategy: String,
+        /// Why.
+        reason: NotSentReason,
+    },
+    /// Items of a strategy that ran were not sent.
+    NotSent {
+        /// The strategy.
+        strategy: String,
+        /// Why.
+        reason: NotSentReason,
+        /// How many.
+        items: u64,
+    },
+    /// An agent took samples that it could not deliver.
+    SampleGaps {
+        /// Its host.
+        host: String,
+        /// How many.
+        samples: u64,
+    },
+    /// An agent delivered no sample.
+    AgentSilent {
+        /// Its host.
+        host: String,
+    },
+    /// A worker began too far from the planned instant.
+    StartSkew {
+        /// The strategy.
+        strategy: String,
+        /// The worker.
+        worker: String,
+        /// By how much, in microseconds; negative is early.
+        skew_us: i64,
+    },
+    /// A peer's clock is known too coarsely, or not at all.
+    UnsureClock {
+        /// Worker's name or agent's host.
+        peer: String,
+        /// How coarsely, in microseconds; `None`: no ping was answered.
+        error_us: Option<f64>,
+    },
+}
+
+/// The verdict on what was measured.
+pub(super) fn judge(strategies: &[StrategyReport], fleet: &FleetReport, interrupted: bool) -> Verdict {
+    let mut invalid = Vec::new();
+    if strategies.iter().all(|s| s.items.ok == 0) {
+        invalid.push(Reason::NothingSucceeded);
+    }
+    invalid.extend(strategies.iter().flat_map(sums));
+    let mut degraded = Vec::new();
+    if interrupted {
+        degraded.push(Reason::Interrupted);
+    }
+    degraded.extend(lost(fleet));
+    degraded.extend(strategies.iter().flat_map(unsent));
+    degraded.extend(silent(fleet, strategies.iter().any(|s| s.measured.is_ok())));
+    degraded.extend(strategies.iter().flat_map(skewed));
+    degraded.extend(unsure_clocks(fleet));
+    let state = match (invalid.is_empty(), degraded.is_empty()) {
+        (false, _) => State::Invalid,
+        (true, false) => State::Degraded,
+        (true, true) => State::Valid,
+    };
+    invalid.append(&mut degraded);
+    Verdict { state, reasons: invalid }
+}
+
+fn sums(row: &StrategyReport) -> Vec<Reason> {
+    let Ok(measured) = &row.measured else { return Vec::new() };
+    let fleet = (!row.items.add_up()).then_some((None, row.items));
+    let workers = measured.workers.iter().filter(|w| !w.items.add_up());
+    let workers = workers.map(|w| (Some(w.worker.clone()), w.items));
+    fleet
+        .into_iter()
+        .chain(workers)
+        .map(|(worker, items)| Reason::DoesNotAddUp { strategy: row.name.clone(), worker, items })
+        .collect()
+}
+
+fn lost(fleet: &FleetReport) -> Vec<Reason> {
+    let workers = fleet.workers.iter().filter_map(|w| {
+        let lost = w.lost.as_ref()?;
+        Some(Reason::WorkerLost { worker: w.name.clone(), why: lost.why.clone() })
+    });
+    let agents = fleet.agents.iter().filter_map(|a| {
+        let lost = a.lost.as_ref()?;
+        Some(Reason::AgentLost { host: a.host.clone(), why: lost.why.clone() })
+    });
+    workers.chain(agents).collect()
+}
+
+fn unsent(row: &StrategyReport) -> Vec<Reason> {
+    match &row.measured {
+        Ok(measured) => measured
+            .not_sent
+            .iter()
+            .map(|&(reason, items)| Reason::NotSent { strategy: row.name.clone(), reason, items })
+            .collect(),
+        Err(Missing::NotStarted(reason)) => {
+            vec![Reason::NotStarted { strategy: row.name.clone(), reason: *reason }]
+        }
+        Err(_) => Vec::new(),
+    }
+}
+
+/// An agent that had nothing to watch may well have no sample.
+fn silent(fleet: &FleetReport, watched: bool) -> Vec<Reason> {
+    fleet
+        .agents
+        .iter()
+        .filter_map(|a| {
+            if a.gaps > 0 {
+                Some(Reason::SampleGaps { host: a.host.clone(), samples: a.gaps })
+            } else if watched && a.samples == 0 {
+                Some(Reason::AgentSilent { host: a.host.clone() })
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+fn skewed(row: &StrategyReport) -> Vec<Reason> {
+    let Ok(measured) = &row.measured else { return Vec::new() };
+    measured
+        .workers
+        .iter()
+        .filter_map(|w| {
+            let skew_us = w.start_skew_us?;
+            (skew_us.saturating_abs() > START_SKEW_LIMIT_US).then(|| Reason::StartSkew {
+                strategy: row.name.clone(),
+                worker: w.worker.clone(),
+                skew_us,
+            })
+        })
+        .collect()
+}
+
+fn unsure_clocks(fleet: &FleetReport) -> Vec<Reason> {
+    let unsure = |peer: &str, clock: Option<ClockReport>, lost: bool, limit: f64| match clock {
+        Some(clock) if clock.error_us > limit => {
+            Some(Reason::UnsureClock { peer: peer.to_owned(), error_us: Some(clock.error_us) })
+        }
+        // A peer that vanished has a graver reason already.
+        None if !lost => Some(Reason::UnsureClock { peer: peer.to_owned(), error_us: None }),
+        _ => None,
+    };
+    let workers = fleet
+        .workers
+        .iter()
+        .filter_map(|w| unsure(&w.name, w.clock, w.lost.is_some(), WORKER_CLOCK_ERROR_LIMIT_US));
+    let agents = fleet
+        .agents
+        .iter()
+        .filter_map(|a| unsure(&a.host, a.clock, a.lost.is_some(), AGENT_CLOCK_ERROR_LIMIT_US));
+    workers.chain(agents).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use fluxfleet_proto::clock::ClockOffset;
+    use fluxfleet_proto::failure::FailureKind;
+
+    use super::*;
+    use crate::aggregate::{Ending, RunOutcome};
+    use crate::analysis::note::Note;
+    use crate::analysis::testing::{RunSketch, Sketch, lost, seed_run, stopped_run, trial};
+    use crate::analysis::{Report, ScoreSettings, analyse};
+
+    fn report(run: RunSketch) -> Report {
+        analyse(&run.done(), &ScoreSettings::default())
+    }
+
+    fn verdict_with(change: impl FnOnce(&mut RunOutcome)) -> Verdict {
+        report(seed_run().with(change)).verdict
+    }
+
+    #[test]
+    fn a_run_without_trouble_is_valid_without_reasons() {
+        assert_eq!(report(seed_run()).verdict, Verdict { state: State::Valid, reasons: Vec::new() });
+    }
+
+    #[test]
+    fn a_run_in_which_nothing_succeeded_is_invalid() {
+        let failing = Sketch::new("a", 1.0, 1.0, 0.0).items(0).failing(FailureKind::Timeout, 20, "none");
+        for run in [
+            RunSketch::new().ran(failing),
+            RunSketch::new().ended("a", Ending::Skipped("404".into())),
+            RunSketch::new(),
+        ] {
+            let verdict = report(run).verdict;
+            assert_eq!(verdict.state, State::Invalid);
+            assert_eq!(verdict.reasons, [Reason::NothingSucceeded]);
+        }
+    }
+
+    #[test]
+    fn items_that_do_not_add_up_make_the_run_invalid_by_fleet_and_by_worker() {
+        let verdict = verdict_with(|run| {
+            trial(run, 1).items_planned = 21;
+            trial(run, 2).workers[0].items_ok = 19;
+        });
+        assert_eq!(verdict.state, State::Invalid);
+        let items = Items { planned: 21, ok: 20, failed: 0, not_sent: 0 };
+        let of_worker = Items { planned: 20, ok: 19, failed: 0, not_sent: 0 };
+        assert_eq!(
+            verdict.reasons,
+            [
+                Reason::DoesNotAddUp { strategy: "model_pool".into(), worker: None, items },
+                Reason::DoesNotAddUp {
+                    strategy: "batch".into(),
+                    worker: Some("worker-1".into()),
+                    items: of_worker
+                },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_stopped_run_is_degraded_and_names_what_it_left() {
+        let report = report(stopped_run());
+        assert!(report.partial);
+        assert_eq!(report.verdict.state, State::Degraded);
+        assert_eq!(
+            report.verdict.reasons,
+            [
+                Reason::Interrupted,
+                Reason::NotSent {
+                    strategy: "model_pool".into(),
+                    reason: NotSentReason::Interrupted,
+                    items: 8
+                },
+                Reason::NotStarted { strategy: "batch".into(), reason: NotSentReason::Interrupted },
+            ]
+        );
+    }
+
+    #[test]
+    fn lost_peers_and_lost_samples_degrade() {
+        let verdict = verdict_with(|run| {
+            run.workers[0].lost = Some(lost(5, "silence"));
+            run.workers[0].clock = None;
+            run.agents[0].lost = Some(lost(5, "silence"));
+            run.agents[0].gaps = 2;
+        });
+        assert_eq!(verdict.state, State::Degraded);
+        assert_eq!(
+            verdict.reasons,
+            [
+                Reason::WorkerLost { worker: "worker-1".into(), why: "silence".into() },
+                Reason::AgentLost { host: "gpu-host-1".into(), why: "silence".into() },
+                Reason::SampleGaps { host: "gpu-host-1".into(), samples: 2 },
+            ]
+        );
+    }
+
+    #[test]
+    fn an_uneven_start_degrades_only_beyond_the_limit() {
+        let with = |skew| verdict_with(|run| trial(run, 0).workers[0].start_skew_us = Some(skew)).reasons;
+        assert_eq!(with(5_000), []);
+        assert_eq!(with(-5_000), []);
+        let (strategy, worker) = ("baseline".to_owned(), "worker-1".to_owned());
+        assert_eq!(with(-5_001), [Reason::StartSkew { strategy, worker, skew_us: -5_001 }]);
+    }
+
+    #[test]
+    fn an_unsure_clock_degrades_a_workers_sooner_than_an_agents() {
+        let clock = |us: u64| Some(ClockOffset { offset_ns: 0, error_ns: us * 1_000 });
+        let verdict = verdict_with(|run| {
+            run.workers[0].clock = clock(5_001);
+            run.agents[0].clock = clock(5_001);
+        });
+        let unsure = |peer: &str, error_us| Reason::UnsureClock { peer: peer.into(), error_us };
+        assert_eq!(verdict.reasons, [unsure("worker-1", Some(5_001.0))]);
+        let verdict = verdict_with(|run| {
+            run.workers[0].clock = None;
+            run.agents[0].clock = clock(50_001);
+        });
+        assert_eq!(verdict.reasons, [unsure("worker-1", None), unsure("gpu-host-1", Some(50_001.0))]);
+    }
+
+    #[test]
+    fn a_skipped_strategy_is_a_note_and_leaves_the_state_alone() {
+        let report = report(seed_run().ended("extra", Ending::Skipped("404".into())));
+        assert_eq!(report.verdict.state, State::Valid);
+        assert_eq!(report.notes, [Note::Skipped { strategy: "extra".into(), why: "404".into() }]);
+    }
+}

@@ -1,0 +1,129 @@
+//! What to run: flags and files become one validated [`Plan`].
+
+mod build;
+mod defaults;
+mod raw;
+mod text;
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fluxfleet_proto::trial::{Strategy, Target, Workload};
+
+pub use build::{InvalidPlan, Problem};
+pub use defaults::{BUILT_IN, DEFAULT_PROMPTS};
+pub use raw::RawPlan;
+
+/// A validated plan: nothing in it needs checking again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Where requests go, and how long they may take.
+    pub target: Target,
+    /// What is asked for.
+    pub workload: Workload,
+    /// Items per strategy for the whole fleet; at least 1.
+    pub items: u64,
+    /// What the user asked to have in flight, before strategies make their own of it.
+    pub concurrent: NonZeroU32,
+    /// Strategies in the order they run; never empty, no name twice.
+    pub strategies: Vec<PlannedStrategy>,
+    /// Pause between two strategies.
+    pub cooldown: Duration,
+    /// Time between two samples of an agent.
+    pub sample_period: Duration,
+    /// Whether to look for the strategies' endpoints before the load.
+    pub preflight: bool,
+    /// Who generates the load and who watches the host.
+    pub fleet: FleetPlan,
+    /// What comes out, and where.
+    pub output: OutputPlan,
+}
+
+/// A strategy and the load it gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedStrategy {
+    /// How it asks.
+    pub strategy: Strategy,
+    /// Requests that the whole fleet holds in flight.
+    pub in_flight: NonZeroU32,
+}
+
+/// Who generates the load and who watches the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FleetPlan {
+    /// Workers and agent inside this process, over the same gRPC path.
+    Embedded {
+        /// Workers to start; at least 1.
+        workers: NonZeroU32,
+    },
+    /// Workers and agents that dial in.
+    Remote {
+        /// Where to listen.
+        listen: SocketAddr,
+        /// Workers to wait for; at least 1.
+        workers: NonZeroU32,
+        /// Agents to wait for.
+        agents: u32,
+        /// How long to wait for all of them.
+        wait: Duration,
+    },
+}
+
+/// What comes out, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputPlan {
+    /// Directory for files; `None` means `results/<run-id>`.
+    pub dir: Option<PathBuf>,
+    /// Write `results.json`.
+    pub save: bool,
+    /// Write `performance_comparison.png`.
+    pub plot: bool,
+    /// Which requests are kept in detail.
+    pub records: RecordsPolicy,
+    /// Language of everything printed for people.
+    pub lang: Lang,
+    /// Print nothing but the final report.
+    pub quiet: bool,
+    /// Colour allowed.
+    pub color: bool,
+    /// Exit 0 although the verdict is invalid.
+    pub allow_invalid: bool,
+}
+
+/// Which requests are kept in detail for `detailed_results`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordsPolicy {
+    /// All, while a run plans at most [`AUTO_RECORDS_ITEMS`] items; else none.
+    Auto,
+    /// All, however many.
+    All,
+    /// None.
+    None,
+}
+
+/// Items of a whole run up to which `--records auto` keeps every request.
+pub const AUTO_RECORDS_ITEMS: u64 = 10_000;
+
+/// Language of everything printed for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lang {
+    /// English.
+    En,
+    /// Simplified Chinese, with the seed's own headings.
+    Zh,
+}
+
+impl Plan {
+    /// Whether requests are to be kept in detail.
+    pub fn keeps_records(&self) -> bool {
+        match self.output.records {
+            RecordsPolicy::All => true,
+            RecordsPolicy::None => false,
+            RecordsPolicy::Auto => {
+                self.items.saturating_mul(self.strategies.len() as u64) <= AUTO_RECORDS_ITEMS
+            }
+        }
+    }
+}

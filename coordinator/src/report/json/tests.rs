@@ -1,0 +1,263 @@
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use fluxfleet_proto::histogram;
+use fluxfleet_proto::id::PeerId;
+use fluxfleet_proto::reading::{Absence, AbsenceReason};
+use fluxfleet_proto::trial::Method;
+use serde_json::Value;
+
+use super::*;
+use crate::aggregate::Ending;
+use crate::analysis::testing::{
+    RunSketch, Sketch, agent, lost, remote_run, seed_run, stopped_run, troubled_run, with_records,
+};
+use crate::analysis::{ScoreSettings, analyse};
+use crate::plan::FleetPlan;
+
+const SCHEMA: &str = include_str!("../../../../docs/results.schema.json");
+
+fn text(run: RunSketch) -> String {
+    let mut outcome = run.done();
+    let report = analyse(&outcome, &ScoreSettings::default());
+    let mut bytes = Vec::new();
+    write(&mut bytes, &report, &mut outcome).expect("memory");
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
+fn json(run: RunSketch) -> Value {
+    serde_json::from_str(&text(run)).expect("a document")
+}
+
+fn schema() -> Value {
+    serde_json::from_str(SCHEMA).expect("a document")
+}
+
+fn unseen_gpus() -> RunSketch {
+    RunSketch::new()
+        .without_gpus()
+        .with(|run| {
+            run.agents[0].hello.devices = Err(Absence::new(AbsenceReason::Denied, "no access to the driver"));
+            run.agents.push(agent(PeerId(8), "gpu-host-2"));
+            run.agents[1].clock = None;
+            run.agents[1].lost = Some(lost(500, "the connection was closed"));
+            run.plan.fleet = FleetPlan::Remote {
+                listen: ([127, 0, 0, 1], 7_700).into(),
+                workers: NonZeroU32::MIN,
+                agents: 2,
+                wait: Duration::from_mins(1),
+            };
+            run.workers[0].clock = None;
+        })
+        .ran(Sketch::new("baseline", 1.0, 1.0, 0.0).items(1))
+}
+
+fn documents() -> Vec<Value> {
+    let batching = |run: RunSketch| {
+        run.with(|run| {
+            run.samples[0].sample.gpus[0].energy_j = Ok(1_234.5);
+            run.strategies[0].planned.strategy.method =
+                Method::Batch { path: "/batch-generate".into(), size: NonZeroU32::new(4).expect("4") };
+        })
+    };
+    vec![
+        json(batching(with_records(seed_run()))),
+        json(troubled_run()),
+        json(stopped_run()),
+        json(remote_run()),
+        json(unseen_gpus()),
+        json(RunSketch::new().ended("batch", Ending::Skipped("404".into()))),
+    ]
+}
+
+#[test]
+fn every_document_follows_the_schema() {
+    let schema = schema();
+    jsonschema::meta::validate(&schema).expect("a valid schema");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    for document in documents() {
+        let errors: Vec<_> =
+            validator.iter_errors(&document).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+    }
+}
+
+/// Paths of all members, array places written as `[]`.
+fn members(value: &Value, path: &str, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                let path = format!("{path}.{name}");
+                members(value, &path, into);
+                into.insert(path);
+            }
+        }
+        Value::Array(elements) => {
+            for element in elements {
+                members(element, &format!("{path}[]"), into);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Paths of all members that the schema names.
+fn described(schema: &Value, path: &str, into: &mut BTreeSet<String>) {
+    for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        described(schema, &path, into);
+        into.insert(path);
+    }
+    if schema["items"].is_object() {
+        described(&schema["items"], &format!("{path}[]"), into);
+    }
+    for choice in schema["oneOf"].as_array().into_iter().flatten() {
+        described(choice, path, into);
+    }
+}
+
+#[test]
+fn every_member_that_the_schema_names_occurs_and_is_more_than_null_somewhere() {
+    let mut named = BTreeSet::new();
+    described(&schema(), "", &mut named);
+    let mut seen = BTreeSet::new();
+    for mut document in documents() {
+        drop_nulls(&mut document);
+        members(&document, "", &mut seen);
+    }
+    let missing: Vec<_> = named.difference(&seen).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            map.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+/// Pointers to all members, but for those of free-form maps.
+fn pointers(value: &Value, pointer: &str, into: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                into.push((pointer.to_owned(), name.clone()));
+                if name != "absent" && name != "parameters" {
+                    pointers(value, &format!("{pointer}/{name}"), into);
+                }
+            }
+        }
+        // The first element stands for all: they have one schema.
+        Value::Array(elements) => {
+            if let Some(element) = elements.first() {
+                pointers(element, &format!("{pointer}/0"), into);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn a_member_that_is_lost_renamed_or_added_breaks_the_schema() {
+    let validator = jsonschema::validator_for(&schema()).expect("a schema");
+    let document = json(with_records(troubled_run()));
+    let mut all = Vec::new();
+    pointers(&document, "", &mut all);
+    assert!(all.len() > 150, "{}", all.len());
+    for (object, name) in all {
+        let mut changed = document.clone();
+        let map = changed.pointer_mut(&object).and_then(Value::as_object_mut).expect("an object");
+        let value = map.remove(&name).expect("a member");
+        assert!(!validator.is_valid(&changed), "{object}/{name} may be lost");
+        let map = changed.pointer_mut(&object).and_then(Value::as_object_mut).expect("an object");
+        map.insert(name.clone(), value);
+        map.insert("unheard_of".into(), Value::Null);
+        assert!(!validator.is_valid(&changed), "{object} may have another member");
+    }
+}
+
+#[test]
+fn every_item_of_every_strategy_and_worker_has_exactly_one_end() {
+    for document in documents() {
+        let entries = document["performance_results"].as_array().expect("an array");
+        let workers = entries.iter().flat_map(|e| e["workers"].as_array().expect("an array"));
+        for entry in entries.iter().chain(workers) {
+            let count = |name: &str| entry[name].as_u64().expect("a count");
+            assert_eq!(
+                count("items_planned"),
+                count("items_ok") + count("items_failed") + count("items_not_sent")
+            );
+        }
+    }
+}
+
+#[test]
+fn a_missing_value_is_null_with_its_reason() {
+    let document = json(remote_run());
+    let entry = &document["performance_results"][0];
+    assert_eq!(entry["avg_gpu_utilization"], Value::Null);
+    assert_eq!(
+        entry["absent"]["avg_gpu_utilization"],
+        "no agent took part: the target is another machine; start fluxfleet-agent there"
+    );
+    assert_eq!(entry["efficiency_score_without_gpu"], true);
+}
+
+#[test]
+fn a_skipped_strategy_is_no_row_of_zeros() {
+    let document = json(troubled_run());
+    let entry = &document["performance_results"][2];
+    assert_eq!(entry["skipped"], "POST /async-generate answers 404; leave it out of --strategies");
+    for name in ["total_requests", "success_rate", "throughput", "avg_response_time", "efficiency_score"] {
+        assert_eq!(entry[name], Value::Null, "{name}");
+    }
+    assert_eq!(entry["items_not_sent"], entry["items_planned"]);
+}
+
+#[test]
+fn a_strategy_without_success_says_why() {
+    let document = json(troubled_run());
+    let error = document["performance_results"][1]["error"].as_str().expect("an error");
+    assert!(error.starts_with("none of 20 items succeeded, most often because of connect"), "{error}");
+}
+
+#[test]
+fn histograms_read_back_with_every_request() {
+    use base64::Engine as _;
+    let document = json(seed_run());
+    let base64 = document["performance_results"][0]["histograms"]["response_time"].as_str().expect("text");
+    let bytes = base64::engine::general_purpose::STANDARD.decode(base64).expect("base64");
+    assert_eq!(histogram::decode(&bytes).expect("a histogram").len(), 20);
+}
+
+#[test]
+fn header_values_and_credentials_stay_out() {
+    let run = seed_run().with(|run| run.plan.target.base_url = "http://me:sesame@localhost:8000".into());
+    let text = text(run);
+    assert!(text.contains("authorization") && text.contains("http://***@localhost:8000"));
+    assert!(!text.contains("sesame"));
+}
+
+#[test]
+fn all_samples_are_written_however_many() {
+    let document = json(seed_run());
+    // The four windows of 80, 17, 47 and 71 s, a sample a second, both ends included.
+    assert_eq!(document["system_metrics"].as_array().expect("an array").len(), 81 + 18 + 48 + 72);
+}
+
+#[test]
+fn a_whole_document() {
+    let run = with_records(
+        RunSketch::new()
+            .ran(Sketch::new("baseline", 20.0, 15.23, 45.2).items(2))
+            .ended("async", Ending::Skipped("POST /async-generate answers 404".into())),
+    );
+    insta::with_settings!({filters => vec![("\"HISTF[A-Za-z0-9+/=]+\"", "\"[histogram]\"")]}, {
+        insta::assert_snapshot!(text(run));
+    });
+}

@@ -1,0 +1,252 @@
+//! English.
+
+use fluxfleet_proto::failure::{FailureKind, NotSentReason};
+
+use crate::analysis::advice::Rule;
+use crate::analysis::certify::{P95_SAMPLES, P99_SAMPLES, P999_SAMPLES};
+use crate::analysis::note::Note;
+use crate::analysis::report::{DetailAbsent, ErrorLine, Items, Missing};
+use crate::analysis::verdict::{Reason, State};
+use crate::report::number;
+
+use super::Texts;
+
+/// English.
+pub(in crate::report) const EN: Texts = Texts {
+    title: "Comparison of strategies",
+    partial: "PARTIAL: the run was stopped before its end",
+    columns: ["Strategy", "Throughput", "Success", "Mean response", "P95 response", "GPU util", "Score"],
+    counts_heading: "Behind the figures: requests measured (n), response times, and the end of every item",
+    count_columns: ["Strategy", "n", "P50", "P99", "P99.9", "Ok", "Failed", "Not sent", "Planned"],
+    best: "Best strategy: ",
+    no_best: "No best strategy: nothing succeeded.",
+    best_figures: ["Efficiency score: ", "Throughput: ", "Mean response time: "],
+    items_per_s: "items/s",
+    seconds: "s",
+    improvements: "Change from the baseline:",
+    improvement_figures: ["throughput", "response time"],
+    advice: "Advice:",
+    failures: "Failures:",
+    workers: "Workers:",
+    notes: "Notes:",
+    verdict: "Verdict: ",
+    run: "run",
+    comma: ", ",
+    colon: ": ",
+    uncertified,
+    score_without_gpu: "score without GPU readings: the weights of throughput and response time are rescaled",
+    state,
+    reason,
+    note,
+    missing,
+    not_sent,
+    remedy,
+    failure,
+    no_success,
+    rule,
+    remedies,
+    worker_items,
+    worker_skew,
+    worker_lost,
+    detail_absent,
+    plot_title: "Comparison of strategies",
+    plot_partial: "PARTIAL",
+    plot_invalid: "INVALID",
+    plot_verdict: "Verdict: ",
+    plot_titles: ["Throughput", "Mean response time", "Efficiency score", "Profile (1 = best)"],
+    plot_units: ["items per second, more is better", "seconds, less is better", "0 to 1, more is better"],
+    plot_axes: ["Throughput", "Response time", "Efficiency"],
+    plot_none: "n/a",
+};
+
+fn uncertified() -> String {
+    format!(
+        "too few requests to certify it at 99 % confidence (P95 needs {P95_SAMPLES}, \
+         P99 {P99_SAMPLES}, P99.9 {P999_SAMPLES})"
+    )
+}
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::Valid => "VALID",
+        State::Degraded => "DEGRADED",
+        State::Invalid => "INVALID",
+    }
+}
+
+fn reason(reason: &Reason) -> String {
+    match reason {
+        Reason::NothingSucceeded => "nothing succeeded in any strategy".to_owned(),
+        Reason::DoesNotAddUp { strategy, worker, items } => {
+            let whose = worker.as_ref().map_or_else(String::new, |w| format!(" of worker {w}"));
+            let Items { planned, ok, failed, not_sent } = items;
+            format!(
+                "{strategy}: the items{whose} do not add up: {planned} planned, but {ok} ok + {failed} failed \
+                 + {not_sent} not sent"
+            )
+        }
+        Reason::Interrupted => "the run was stopped before its end".to_owned(),
+        Reason::WorkerLost { worker, why } => format!("worker {worker} was lost: {why}"),
+        Reason::AgentLost { host, why } => format!("the agent on {host} was lost: {why}"),
+        Reason::NotStarted { strategy, reason } => {
+            format!("{strategy} was not started: {}", not_sent(*reason))
+        }
+        Reason::NotSent { strategy, reason, items } => {
+            format!("{strategy}: {items} items were not sent: {}", not_sent(*reason))
+        }
+        Reason::SampleGaps { host, samples } => {
+            format!("the agent on {host} could not deliver {samples} of its samples")
+        }
+        Reason::AgentSilent { host } => format!("the agent on {host} delivered no sample"),
+        Reason::StartSkew { strategy, worker, skew_us } => {
+            format!("{strategy}: worker {worker} began {} off the planned start", number::signed_ms(*skew_us))
+        }
+        Reason::UnsureClock { peer, error_us: Some(error) } => {
+            format!("the clock of {peer} is known only to +/-{}", number::ms(*error))
+        }
+        Reason::UnsureClock { peer, error_us: None } => format!("the clock of {peer} was never measured"),
+    }
+}
+
+fn note(note: &Note) -> String {
+    match note {
+        Note::Skipped { strategy, why } => format!("{strategy} was skipped: {why}"),
+        Note::ScoreSaturated { reference_items_per_s, highest, throughput_items_per_s } => format!(
+            "every strategy reaches {} items/s, from where on more throughput earns no more score; the highest \
+             throughput is that of {highest} with {} items/s",
+            number::rate(*reference_items_per_s),
+            number::rate(*throughput_items_per_s)
+        ),
+        Note::ScoreWithoutGpu { strategies, why } => {
+            format!("score without GPU readings for {}: {}", strategies.join(", "), missing(why))
+        }
+        Note::BeyondRange { strategy, requests } => format!(
+            "{strategy}: {requests} requests took longer than a histogram holds (71 minutes); they count in \
+             mean and extremes, and percentiles among them show the longest"
+        ),
+    }
+}
+
+fn missing(missing: &Missing) -> String {
+    match missing {
+        Missing::Skipped(why) => format!("skipped: {why}"),
+        Missing::NotStarted(reason) => format!("not started: {}", not_sent(*reason)),
+        Missing::NothingSent => "no request was sent".to_owned(),
+        Missing::NoSuccess => "no item succeeded".to_owned(),
+        Missing::NothingFailed => "no request failed as a whole".to_owned(),
+        Missing::NoTime => "no time passed that could be measured".to_owned(),
+        Missing::OneValue => "there is only one value".to_owned(),
+        Missing::NotReported => "the service does not say".to_owned(),
+        Missing::NoAgent(why) if why.is_empty() => "no agent took part".to_owned(),
+        Missing::NoAgent(why) => format!("no agent took part: {why}"),
+        Missing::NoGpu => "the host has no GPU".to_owned(),
+        Missing::NoSample => "no sample was taken while the strategy ran".to_owned(),
+        Missing::NotRead(absence) => absence.to_string(),
+        Missing::NoBaseline => "the strategy `baseline` was not asked for".to_owned(),
+        Missing::NothingToCompare => "there is only one strategy".to_owned(),
+        Missing::BaselineMissing(why) => format!("the baseline has no value: {}", self::missing(why)),
+    }
+}
+
+fn not_sent(reason: NotSentReason) -> &'static str {
+    match reason {
+        NotSentReason::Interrupted => "the run was stopped",
+        NotSentReason::WorkerLost => "their worker was lost, and whether it had sent them is not known",
+        NotSentReason::WorkerFault => "their worker could not go on",
+        NotSentReason::NotStarted => "the run ended before it",
+    }
+}
+
+fn remedy(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Dns => "check the host name in --url",
+        FailureKind::Connect => "check that the service runs at --url and that nothing blocks its port",
+        FailureKind::Tls => "check the service's certificate, or whether it speaks plain http",
+        FailureKind::Timeout => "lower --concurrent or raise --timeout",
+        FailureKind::Disconnected => "look for restarts in the service's log, or lower --concurrent",
+        FailureKind::Protocol => "check that --url leads to an HTTP service",
+        FailureKind::Overloaded => "the service is full: lower --concurrent",
+        FailureKind::Redirect => "give the final address in --url",
+        FailureKind::EmptyBody
+        | FailureKind::NotJson
+        | FailureKind::InvalidJson
+        | FailureKind::MissingField => {
+            "check that --url leads to the inference service itself, and what it answers on this path"
+        }
+        FailureKind::BodyTooLarge => "ask for smaller items, or for links in place of data",
+        FailureKind::ShortAnswer => "lower --batch-size",
+        FailureKind::JobCancelled => "find out who cancels jobs on the service",
+        FailureKind::JobLost => "check whether the service restarted or forgets jobs early",
+        FailureKind::Interrupted => "let the run come to its end",
+        FailureKind::Http(404 | 405) => {
+            "the service has no such path: leave the strategy out of --strategies"
+        }
+        FailureKind::Http(401 | 403 | 407) => "send the credentials that the service asks for",
+        FailureKind::Http(400..=499) => "compare the request with what the service accepts",
+        FailureKind::ServiceError | FailureKind::JobFailed | FailureKind::Http(_) => "see the service's log",
+    }
+}
+
+fn failure(line: &ErrorLine, example: Option<&str>) -> String {
+    let ErrorLine { kind, count, .. } = line;
+    match example {
+        Some(example) => format!("{kind} x {count}, for example: {example}"),
+        None => format!("{kind} x {count}"),
+    }
+}
+
+fn no_success(items: Items, main: Option<&ErrorLine>) -> String {
+    match main {
+        Some(main) => {
+            let example = main.example.as_deref().map_or_else(String::new, |e| format!(", for example: {e}"));
+            format!(
+                "none of {} items succeeded, most often because of {} ({} times{example})",
+                items.planned, main.kind, main.count
+            )
+        }
+        None => format!("none of {} items was sent", items.planned),
+    }
+}
+
+fn rule(rule: Rule) -> &'static str {
+    match rule {
+        Rule::LowGpuUtilization => "low GPU utilization (< 50 %)",
+        Rule::LongResponseTime => "long response time (> 20 s)",
+        Rule::HighVramUsage => "high VRAM usage (> 90 %)",
+        Rule::LowThroughput => "low throughput (< 0.5 items/s)",
+    }
+}
+
+fn remedies(rule: Rule) -> [&'static str; 3] {
+    match rule {
+        Rule::LowGpuUtilization => ["raise the concurrency", "use a model pool", "switch on batch inference"],
+        Rule::LongResponseTime => {
+            ["take fewer inference steps", "use a faster model", "use asynchronous inference"]
+        }
+        Rule::HighVramUsage => ["improve memory management", "use a quantized model", "lower the batch size"],
+        Rule::LowThroughput => ["use a model pool", "raise the concurrency", "speed up the inference itself"],
+    }
+}
+
+fn worker_items(items: Items) -> String {
+    let Items { planned, ok, failed, not_sent } = items;
+    format!("{ok} ok + {failed} failed + {not_sent} not sent = {planned} items")
+}
+
+fn worker_skew(skew: &str) -> String {
+    format!("worst start skew {skew}")
+}
+
+fn worker_lost(why: &str) -> String {
+    format!("LOST: {why}")
+}
+
+fn detail_absent(absent: DetailAbsent) -> String {
+    match absent {
+        DetailAbsent::NotAsked => "not asked for; run with --records all".to_owned(),
+        DetailAbsent::TooMany { items, limit } => format!(
+            "the run plans {items} items, more than the {limit} up to which every request is kept; run with \
+             --records all"
+        ),
+    }
+}

@@ -1,0 +1,252 @@
+//! Simplified Chinese, with the seed tool's own headings.
+
+use fluxfleet_proto::failure::{FailureKind, NotSentReason};
+use fluxfleet_proto::reading::{Absence, AbsenceReason};
+
+use crate::analysis::advice::Rule;
+use crate::analysis::certify::{P95_SAMPLES, P99_SAMPLES, P999_SAMPLES};
+use crate::analysis::note::Note;
+use crate::analysis::report::{DetailAbsent, ErrorLine, Items, Missing};
+use crate::analysis::verdict::{Reason, State};
+use crate::report::number;
+
+use super::Texts;
+
+/// Simplified Chinese.
+pub(super) const ZH: Texts = Texts {
+    title: "📊 优化策略对比报告",
+    partial: "部分结果 (PARTIAL): 运行在结束前被停止",
+    columns: ["策略", "吞吐量", "成功率", "平均响应时间", "P95响应时间", "GPU利用率", "效率分数"],
+    counts_heading: "🔎 数据依据: 已测请求数 (n)、响应时间, 以及每一项的去向",
+    count_columns: ["策略", "n", "P50", "P99", "P99.9", "成功项", "失败项", "未发送", "计划项"],
+    best: "🏆 最佳策略: ",
+    no_best: "🏆 没有最佳策略: 没有任何一项成功。",
+    best_figures: ["效率分数: ", "吞吐量: ", "平均响应时间: "],
+    items_per_s: "项/秒",
+    seconds: "秒",
+    improvements: "📈 性能提升分析 (相对于基准):",
+    improvement_figures: ["吞吐量", "响应时间"],
+    advice: "💡 优化建议:",
+    failures: "❌ 失败:",
+    workers: "👷 工作节点:",
+    notes: "📝 备注:",
+    verdict: "📋 结论: ",
+    run: "运行",
+    comma: ", ",
+    colon: ": ",
+    uncertified,
+    score_without_gpu: "没有 GPU 读数的效率分数: 吞吐量与响应时间的权重已重新分配",
+    state,
+    reason,
+    note,
+    missing,
+    not_sent,
+    remedy,
+    failure,
+    no_success,
+    rule,
+    remedies,
+    worker_items,
+    worker_skew,
+    worker_lost,
+    detail_absent,
+    plot_title: "优化策略对比",
+    plot_partial: "部分结果 PARTIAL",
+    plot_invalid: "无效 INVALID",
+    plot_verdict: "结论: ",
+    plot_titles: ["吞吐量对比", "平均响应时间对比", "效率分数对比", "综合性能雷达图 (1 = 最佳)"],
+    plot_units: ["项/秒, 越高越好", "秒, 越低越好", "0 至 1, 越高越好"],
+    plot_axes: ["吞吐量", "响应时间", "效率分数"],
+    plot_none: "n/a",
+};
+
+fn uncertified() -> String {
+    format!(
+        "请求数太少, 不足以在 99 % 置信度下确认该百分位 (P95 需要 {P95_SAMPLES}, P99 需要 {P99_SAMPLES}, \
+         P99.9 需要 {P999_SAMPLES})"
+    )
+}
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::Valid => "有效",
+        State::Degraded => "降级",
+        State::Invalid => "无效",
+    }
+}
+
+fn reason(reason: &Reason) -> String {
+    match reason {
+        Reason::NothingSucceeded => "所有策略都没有任何一项成功".to_owned(),
+        Reason::DoesNotAddUp { strategy, worker, items } => {
+            let whose = worker.as_ref().map_or_else(String::new, |w| format!("工作节点 {w} 的"));
+            let Items { planned, ok, failed, not_sent } = items;
+            format!(
+                "{strategy}: {whose}项数不相符: 计划 {planned}, 而成功 {ok} + 失败 {failed} + 未发送 {not_sent}"
+            )
+        }
+        Reason::Interrupted => "运行在结束前被停止".to_owned(),
+        Reason::WorkerLost { worker, why } => format!("工作节点 {worker} 失联: {why}"),
+        Reason::AgentLost { host, why } => format!("{host} 上的代理失联: {why}"),
+        Reason::NotStarted { strategy, reason } => format!("{strategy} 未开始: {}", not_sent(*reason)),
+        Reason::NotSent { strategy, reason, items } => {
+            format!("{strategy}: {items} 项未发送: {}", not_sent(*reason))
+        }
+        Reason::SampleGaps { host, samples } => format!("{host} 上的代理有 {samples} 个采样未能送达"),
+        Reason::AgentSilent { host } => format!("{host} 上的代理没有送达任何采样"),
+        Reason::StartSkew { strategy, worker, skew_us } => {
+            format!("{strategy}: 工作节点 {worker} 的开始时刻偏离计划 {}", number::signed_ms(*skew_us))
+        }
+        Reason::UnsureClock { peer, error_us: Some(error) } => {
+            format!("{peer} 的时钟误差只能确定到 +/-{}", number::ms(*error))
+        }
+        Reason::UnsureClock { peer, error_us: None } => format!("{peer} 的时钟从未测得"),
+    }
+}
+
+fn note(note: &Note) -> String {
+    match note {
+        Note::Skipped { strategy, why } => format!("{strategy} 已跳过: {why}"),
+        Note::ScoreSaturated { reference_items_per_s, highest, throughput_items_per_s } => format!(
+            "所有策略都达到 {} 项/秒, 更高的吞吐量不再提高效率分数; 吞吐量最高的是 {highest}: {} 项/秒",
+            number::rate(*reference_items_per_s),
+            number::rate(*throughput_items_per_s)
+        ),
+        Note::ScoreWithoutGpu { strategies, why } => {
+            format!("{} 的效率分数没有 GPU 读数: {}", strategies.join(", "), missing(why))
+        }
+        Note::BeyondRange { strategy, requests } => format!(
+            "{strategy}: {requests} 个请求超出直方图的范围 (71 分钟); 它们计入平均值和最大值, 落在其中的百分位\
+             显示最大值"
+        ),
+    }
+}
+
+fn missing(missing: &Missing) -> String {
+    match missing {
+        Missing::Skipped(why) => format!("已跳过: {why}"),
+        Missing::NotStarted(reason) => format!("未开始: {}", not_sent(*reason)),
+        Missing::NothingSent => "没有发送任何请求".to_owned(),
+        Missing::NoSuccess => "没有任何一项成功".to_owned(),
+        Missing::NothingFailed => "没有整体失败的请求".to_owned(),
+        Missing::NoTime => "没有可测量的时间".to_owned(),
+        Missing::OneValue => "只有一个数值".to_owned(),
+        Missing::NotReported => "服务没有给出".to_owned(),
+        Missing::NoAgent(why) if why.is_empty() => "没有代理参与".to_owned(),
+        Missing::NoAgent(why) => format!("没有代理参与: {why}"),
+        Missing::NoGpu => "主机没有 GPU".to_owned(),
+        Missing::NoSample => "该策略运行期间没有采样".to_owned(),
+        Missing::NotRead(absence) => absent(absence),
+        Missing::NoBaseline => "没有要求测试 `baseline` 策略".to_owned(),
+        Missing::NothingToCompare => "只有一个策略".to_owned(),
+        Missing::BaselineMissing(why) => format!("基准没有数值: {}", self::missing(why)),
+    }
+}
+
+fn absent(absence: &Absence) -> String {
+    let reason = match absence.reason {
+        AbsenceReason::Unsupported => "设备不支持",
+        AbsenceReason::Denied => "没有权限",
+        AbsenceReason::Lost => "设备或驱动丢失",
+        AbsenceReason::Stale => "读数过旧",
+        AbsenceReason::Error => "读取出错",
+        AbsenceReason::NotYet => "尚无数值",
+    };
+    if absence.detail.is_empty() { reason.to_owned() } else { format!("{reason}: {}", absence.detail) }
+}
+
+fn not_sent(reason: NotSentReason) -> &'static str {
+    match reason {
+        NotSentReason::Interrupted => "运行被停止",
+        NotSentReason::WorkerLost => "所属工作节点失联, 是否已发送不得而知",
+        NotSentReason::WorkerFault => "所属工作节点无法继续",
+        NotSentReason::NotStarted => "运行在此之前已结束",
+    }
+}
+
+fn remedy(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Dns => "请检查 --url 中的主机名",
+        FailureKind::Connect => "请检查服务是否在 --url 上运行, 端口是否被阻挡",
+        FailureKind::Tls => "请检查服务的证书, 或确认它是否只支持 http",
+        FailureKind::Timeout => "请降低 --concurrent 或提高 --timeout",
+        FailureKind::Disconnected => "请在服务日志中查找重启记录, 或降低 --concurrent",
+        FailureKind::Protocol => "请检查 --url 是否指向 HTTP 服务",
+        FailureKind::Overloaded => "服务已满: 请降低 --concurrent",
+        FailureKind::Redirect => "请在 --url 中给出最终地址",
+        FailureKind::EmptyBody
+        | FailureKind::NotJson
+        | FailureKind::InvalidJson
+        | FailureKind::MissingField => "请检查 --url 是否指向推理服务本身, 以及它在此路径上的应答",
+        FailureKind::BodyTooLarge => "请减小单项大小, 或让服务返回链接而不是数据",
+        FailureKind::ShortAnswer => "请降低 --batch-size",
+        FailureKind::JobCancelled => "请查明是谁取消了服务上的任务",
+        FailureKind::JobLost => "请检查服务是否重启过, 或过早丢弃任务",
+        FailureKind::Interrupted => "请让运行正常结束",
+        FailureKind::Http(404 | 405) => "服务没有此路径: 请从 --strategies 中去掉该策略",
+        FailureKind::Http(401 | 403 | 407) => "请发送服务要求的凭据",
+        FailureKind::Http(400..=499) => "请对照服务所接受的请求格式",
+        FailureKind::ServiceError | FailureKind::JobFailed | FailureKind::Http(_) => "请查看服务日志",
+    }
+}
+
+fn failure(line: &ErrorLine, example: Option<&str>) -> String {
+    let ErrorLine { kind, count, .. } = line;
+    match example {
+        Some(example) => format!("{kind} x {count}, 例如: {example}"),
+        None => format!("{kind} x {count}"),
+    }
+}
+
+fn no_success(items: Items, main: Option<&ErrorLine>) -> String {
+    match main {
+        Some(main) => {
+            let example = main.example.as_deref().map_or_else(String::new, |e| format!(", 例如: {e}"));
+            format!(
+                "{} 项中没有一项成功, 最常见的原因是 {} ({} 次{example})",
+                items.planned, main.kind, main.count
+            )
+        }
+        None => format!("{} 项中没有发送任何一项", items.planned),
+    }
+}
+
+fn rule(rule: Rule) -> &'static str {
+    match rule {
+        Rule::LowGpuUtilization => "GPU 利用率低 (< 50%)",
+        Rule::LongResponseTime => "响应时间长 (> 20s)",
+        Rule::HighVramUsage => "VRAM 使用率高 (> 90%)",
+        Rule::LowThroughput => "吞吐量低 (< 0.5 项/秒)",
+    }
+}
+
+fn remedies(rule: Rule) -> [&'static str; 3] {
+    match rule {
+        Rule::LowGpuUtilization => ["增加并发数", "实现模型池", "启用批量推理"],
+        Rule::LongResponseTime => ["减少推理步数", "使用更快的模型", "实现异步推理"],
+        Rule::HighVramUsage => ["优化内存管理", "使用量化模型", "减少批大小"],
+        Rule::LowThroughput => ["实现模型池", "增加并发数", "优化推理过程"],
+    }
+}
+
+fn worker_items(items: Items) -> String {
+    let Items { planned, ok, failed, not_sent } = items;
+    format!("成功 {ok} + 失败 {failed} + 未发送 {not_sent} = {planned} 项")
+}
+
+fn worker_skew(skew: &str) -> String {
+    format!("最大开始偏差 {skew}")
+}
+
+fn worker_lost(why: &str) -> String {
+    format!("失联: {why}")
+}
+
+fn detail_absent(absent: DetailAbsent) -> String {
+    match absent {
+        DetailAbsent::NotAsked => "未要求保留; 请使用 --records all".to_owned(),
+        DetailAbsent::TooMany { items, limit } => {
+            format!("计划 {items} 项, 超过自动保留每个请求的上限 {limit}; 请使用 --records all")
+        }
+    }
+}

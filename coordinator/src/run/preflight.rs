@@ -1,0 +1,200 @@
+//! Looks for the strategies' endpoints before any load.
+//!
+//! The question is put with OPTIONS, which makes no server generate anything: a route that exists answers 405,
+//! 200 or 204 to it, a missing one 404. Some servers answer 404 to every method they do not know, so a 404 is
+//! checked with a POST of an empty body: a route that exists refuses the body, a missing one says 404 again.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::time::Duration;
+
+use fluxfleet_proto::trial::Target;
+use reqwest::{Client, Method, StatusCode};
+use thiserror::Error;
+
+use crate::plan::PlannedStrategy;
+
+/// Longest wait for an answer. A service busy with a generation may not answer; that is no proof of absence.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The run cannot begin.
+#[derive(Debug, Error)]
+pub enum PreflightError {
+    /// No HTTP comes from there.
+    #[error("cannot reach {url}: {why}")]
+    Unreachable {
+        /// The target.
+        url: String,
+        /// What went wrong and what to do.
+        why: Unreachable,
+    },
+    /// Every strategy's endpoint is missing.
+    #[error("{url} serves none of the strategies:\n{}", list(.skipped))]
+    NothingUsable {
+        /// The target.
+        url: String,
+        /// Strategies and what is missing.
+        skipped: Vec<(String, String)>,
+    },
+}
+
+fn list(skipped: &[(String, String)]) -> String {
+    let lines: Vec<_> = skipped.iter().map(|(name, why)| format!("  - {name}: {why}")).collect();
+    lines.join("\n")
+}
+
+/// Why a target cannot be reached.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Unreachable {
+    /// Nothing accepts connections.
+    #[error("connection refused; is the service running, and on this port?")]
+    Refused,
+    /// The name leads nowhere.
+    #[error("the host name does not resolve; check its spelling, or give an address")]
+    Name,
+    /// No connection within the time.
+    #[error("no connection within {0} s; check address, port and firewall")]
+    Slow(u64),
+    /// The port does not speak TLS, or not as we want it.
+    #[error("TLS failed ({0}); does this port speak plain HTTP? then use http://")]
+    Tls(String),
+    /// Something answers, but it is not HTTP.
+    #[error(
+        "something answers there, but it does not speak HTTP ({0}); does this port want https://, or is it another service's?"
+    )]
+    NotHttp(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// What was found of one strategy's endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// It is there, or cannot be told to be missing.
+    Usable,
+    /// It is there for all we know, but something is worth saying.
+    Doubtful(String),
+    /// It is missing; why, and what to do.
+    Missing(String),
+}
+
+/// Looks for each strategy's endpoint, in the plan's order.
+///
+/// # Errors
+/// When the target cannot be reached at all, or every endpoint is missing.
+pub async fn preflight(
+    target: &Target,
+    strategies: &[PlannedStrategy],
+) -> Result<Vec<Finding>, PreflightError> {
+    let unreachable = |why| PreflightError::Unreachable { url: target.base_url.clone(), why };
+    let client = client(target).map_err(|e| unreachable(Unreachable::Other(e.to_string())))?;
+    let mut by_path: BTreeMap<&str, Finding> = BTreeMap::new();
+    for planned in strategies {
+        let path = planned.strategy.path();
+        if !by_path.contains_key(path) {
+            by_path.insert(path, look(&client, target, path).await.map_err(unreachable)?);
+        }
+    }
+    let findings: Vec<Finding> =
+        strategies.iter().map(|planned| by_path[planned.strategy.path()].clone()).collect();
+    let missing = |(planned, finding): (&PlannedStrategy, &Finding)| match finding {
+        Finding::Missing(why) => Some((planned.strategy.name.clone(), why.clone())),
+        Finding::Usable | Finding::Doubtful(_) => None,
+    };
+    let skipped: Vec<_> = strategies.iter().zip(&findings).filter_map(missing).collect();
+    if skipped.len() == strategies.len() {
+        return Err(PreflightError::NothingUsable { url: target.base_url.clone(), skipped });
+    }
+    Ok(findings)
+}
+
+fn client(target: &Target) -> reqwest::Result<Client> {
+    // Fails only when a provider is there already, which serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut headers = reqwest::header::HeaderMap::new();
+    for (name, value) in &target.headers {
+        // The plan has validated both; a header it let through by mistake is left out of the question only.
+        if let (Ok(name), Ok(value)) =
+            (reqwest::header::HeaderName::try_from(name), reqwest::header::HeaderValue::try_from(value))
+        {
+            headers.insert(name, value);
+        }
+    }
+    Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .default_headers(headers)
+        .connect_timeout(PATIENCE)
+        .timeout(PATIENCE)
+        .pool_max_idle_per_host(0)
+        .build()
+}
+
+async fn look(client: &Client, target: &Target, path: &str) -> Result<Finding, Unreachable> {
+    let url = format!("{}{path}", target.base_url);
+    match ask(client, Method::OPTIONS, &url).await? {
+        None => Ok(Finding::Doubtful(format!(
+            "{path} did not answer within {} s; taken as present, because a service may not answer while it generates",
+            PATIENCE.as_secs()
+        ))),
+        Some(StatusCode::NOT_FOUND | StatusCode::GONE) => match ask(client, Method::POST, &url).await? {
+            Some(status @ (StatusCode::NOT_FOUND | StatusCode::GONE)) => Ok(Finding::Missing(format!(
+                "POST {url} answers {}; the service has no such endpoint: leave the strategy out, or name its \
+                 route in a plan file under [strategy.NAME] path",
+                status.as_u16()
+            ))),
+            _ => Ok(Finding::Usable),
+        },
+        Some(status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) => Ok(Finding::Doubtful(format!(
+            "{path} answers {}; requests may need --header 'Authorization: ..'",
+            status.as_u16()
+        ))),
+        Some(_) => Ok(Finding::Usable),
+    }
+}
+
+/// The answer's status; `None` when connected but not answered in time.
+async fn ask(client: &Client, method: Method, url: &str) -> Result<Option<StatusCode>, Unreachable> {
+    let request = client.request(method, url).header("content-type", "application/json").body("");
+    match request.send().await {
+        Ok(response) => Ok(Some(response.status())),
+        Err(error) => match diagnose(&error) {
+            None => Ok(None),
+            Some(why) => Err(why),
+        },
+    }
+}
+
+/// What an error means; `None` for an answer that did not come in time.
+fn diagnose(error: &reqwest::Error) -> Option<Unreachable> {
+    let mut chain = Vec::new();
+    let mut io_kind = None;
+    let mut source = error.source();
+    while let Some(cause) = source {
+        chain.push(cause.to_string());
+        if cause.is::<rustls::Error>() {
+            return Some(Unreachable::Tls(cause.to_string()));
+        }
+        let io = cause.downcast_ref::<std::io::Error>();
+        io_kind = io.map(std::io::Error::kind).or(io_kind);
+        // An io::Error names as its source the source of what it wraps, and so hides the wrapped error itself.
+        let wrapped =
+            io.and_then(std::io::Error::get_ref).map(|inner| inner as &(dyn std::error::Error + 'static));
+        source = wrapped.or_else(|| cause.source());
+    }
+    let deepest = chain.last().cloned().unwrap_or_else(|| error.to_string());
+    if error.is_timeout() && !error.is_connect() {
+        return None;
+    }
+    Some(match io_kind {
+        Some(std::io::ErrorKind::ConnectionRefused) => Unreachable::Refused,
+        _ if chain.iter().any(|c| c.contains("dns error") || c.contains("lookup address")) => {
+            Unreachable::Name
+        }
+        _ if error.is_timeout() => Unreachable::Slow(PATIENCE.as_secs()),
+        _ if error.is_connect() => Unreachable::Other(deepest),
+        _ => Unreachable::NotHttp(deepest),
+    })
+}

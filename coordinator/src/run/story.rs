@@ -1,0 +1,283 @@
+//! The story of a run: assemble, preflight, one trial after the other, outcome.
+
+use std::time::Duration;
+
+use fluxfleet_proto::clock::Clock;
+use fluxfleet_proto::failure::NotSentReason;
+use fluxfleet_proto::id::TrialId;
+use fluxfleet_proto::trial::{Assignment, Share};
+use fluxfleet_proto::units::Micros;
+
+use super::conductor::{Conductor, Happening, TICK};
+use super::{Effect, Finding, RunError, TrialRun, preflight};
+use crate::aggregate::{AgentOutcome, Ending, RunOutcome, StrategyOutcome, TrialOutcome, WorkerOutcome};
+use crate::fleet::split_trial;
+use crate::live::{AssemblyView, TrialView};
+use crate::plan::{FleetPlan, PlannedStrategy};
+
+/// How often workers report.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How often the live line is renewed.
+const LIVE_PERIOD: Duration = Duration::from_millis(250);
+/// Embedded peers join at once; if not, something is broken.
+const EMBEDDED_WAIT: Duration = Duration::from_secs(30);
+
+impl Conductor<'_> {
+    /// Everything, from an empty fleet to the outcome.
+    pub(super) async fn conduct(mut self, workers: u32) -> Result<RunOutcome, RunError> {
+        let ready = self.assemble(workers).await?;
+        let findings = if ready { self.preflight().await? } else { Vec::new() };
+        let mut outcomes = Vec::new();
+        let mut pause_due = false;
+        for (index, planned) in self.plan.strategies.clone().into_iter().enumerate() {
+            let ending = match findings.get(index) {
+                Some(Finding::Missing(why)) => Ending::Skipped(why.clone()),
+                _ => match self.try_strategy(index, &planned, pause_due).await? {
+                    Ok(trial) => {
+                        pause_due = true;
+                        Ending::Ran(Box::new(trial))
+                    }
+                    Err(reason) => Ending::NotStarted(reason),
+                },
+            };
+            outcomes.push(StrategyOutcome { planned, ending });
+        }
+        self.rig.live.finish();
+        Ok(self.outcome(outcomes))
+    }
+
+    /// Waits for everybody; `false` when the user stopped it.
+    async fn assemble(&mut self, workers: u32) -> Result<bool, RunError> {
+        let wait = match self.plan.fleet {
+            FleetPlan::Embedded { .. } => EMBEDDED_WAIT,
+            FleetPlan::Remote { wait, .. } => wait,
+        };
+        let deadline = Clock::now() + wait;
+        loop {
+            let view = self.assembly_view(workers, deadline.since(Clock::now()));
+            let ready = view.complete() && self.fleet.settled();
+            // An embedded fleet is no news.
+            if matches!(self.plan.fleet, FleetPlan::Remote { .. }) && (ready || !view.complete()) {
+                self.rig.live.assembling(&view);
+            }
+            if ready {
+                self.fleet.close();
+                self.assembled = true;
+                return Ok(true);
+            }
+            match self.next(true).await? {
+                Happening::Interrupted | Happening::Abandoned => return Ok(false),
+                Happening::Tick if Clock::now() >= deadline => {
+                    let missing = self.missing(&view, workers);
+                    self.rig.live.finish();
+                    return Err(RunError::Assembly { wait_s: wait.as_secs(), missing });
+                }
+                Happening::Report(..) | Happening::Lost(_) | Happening::Tick => {}
+            }
+        }
+    }
+
+    fn assembly_view(&self, workers_wanted: u32, left: Duration) -> AssemblyView {
+        AssemblyView {
+            workers: self.fleet.workers().map(|w| w.hello.name.clone()).collect(),
+            workers_wanted,
+            agents: self.fleet.agents().map(|a| a.hello.host.clone()).collect(),
+            agents_wanted: self.rig.agents,
+            left,
+        }
+    }
+
+    fn missing(&self, view: &AssemblyView, workers: u32) -> String {
+        let there = |names: &[String]| {
+            if names.is_empty() { "none joined".to_owned() } else { format!("joined: {}", names.join(", ")) }
+        };
+        format!(
+            "{} of {workers} workers ({}), {} of {} agents ({}). Start the missing ones with `fluxfleet-worker \
+             --coordinator HOST:PORT` and `fluxfleet-agent --coordinator HOST:PORT`, or give them longer with --wait",
+            view.workers.len(),
+            there(&view.workers),
+            view.agents.len(),
+            self.rig.agents,
+            there(&view.agents),
+        )
+    }
+
+    async fn preflight(&mut self) -> Result<Vec<Finding>, RunError> {
+        if !self.plan.preflight {
+            return Ok(Vec::new());
+        }
+        let (target, strategies) = (self.plan.target.clone(), self.plan.strategies.clone());
+        let Some(findings) = self.while_waiting(preflight(&target, &strategies)).await? else {
+            return Ok(Vec::new());
+        };
+        let findings = findings.inspect_err(|_| self.rig.live.finish())?;
+        for (planned, finding) in strategies.iter().zip(&findings) {
+            let name = &planned.strategy.name;
+            match finding {
+                Finding::Usable => {}
+                Finding::Doubtful(what) => self.rig.live.note(&format!("{name}: {what}")),
+                Finding::Missing(why) => self.rig.live.note(&format!("{name} is left out: {why}")),
+            }
+        }
+        Ok(findings)
+    }
+
+    /// One strategy, after the pause that is due. `Err` holds the reason for which it was not begun.
+    async fn try_strategy(
+        &mut self,
+        index: usize,
+        planned: &PlannedStrategy,
+        pause_due: bool,
+    ) -> Result<Result<TrialOutcome, NotSentReason>, RunError> {
+        if pause_due && !self.plan.cooldown.is_zero() && !self.stopped() {
+            self.rig.live.cooling_down(self.plan.cooldown);
+            self.while_waiting(tokio::time::sleep(self.plan.cooldown)).await?;
+        }
+        if self.stopped() {
+            return Ok(Err(NotSentReason::Interrupted));
+        }
+        if self.fleet.workers().next().is_none() {
+            return Ok(Err(NotSentReason::WorkerLost));
+        }
+        let trial = TrialId(u32::try_from(index).unwrap_or(u32::MAX));
+        let outcome = self.trial(trial, planned).await?;
+        if self.fleet.agents().next().is_some() && !self.stopped() {
+            // The sample that covers the trial's last moments is taken after them.
+            self.while_waiting(tokio::time::sleep(self.plan.sample_period + TICK * 5)).await?;
+        }
+        Ok(Ok(outcome))
+    }
+
+    async fn trial(&mut self, trial: TrialId, planned: &PlannedStrategy) -> Result<TrialOutcome, RunError> {
+        let threads: Vec<u32> = self.fleet.workers().map(|w| w.hello.threads).collect();
+        let per_request = planned.strategy.items_per_request();
+        let shares = split_trial(self.plan.items, planned.in_flight, per_request, &threads);
+        let shares: Vec<_> = self.fleet.workers().map(|w| w.peer).zip(shares).collect();
+        let assignment = Assignment {
+            trial,
+            strategy: planned.strategy.clone(),
+            target: self.plan.target.clone(),
+            workload: self.plan.workload.clone(),
+            share: Share::default(),
+            record_requests: self.spool.is_some(),
+            interval: INTERVAL,
+        };
+        let (mut run, effects) = TrialRun::begin(&assignment, &shares, Clock::now());
+        self.carry_out(&mut run, effects)?;
+        let view = self.view(&run, planned);
+        self.rig.live.trial_begins(&view);
+        while !run.is_over() {
+            let effects = match self.next(false).await? {
+                Happening::Report(peer, report) => match self.fleet.offset(peer, Clock::now()) {
+                    Some(clock) => run.report(peer, report, clock),
+                    None => Vec::new(),
+                },
+                Happening::Lost(peer) => {
+                    run.lost(peer);
+                    Vec::new()
+                }
+                Happening::Tick => run.tick(|peer| self.fleet.offset(peer, Clock::now()), Clock::now()),
+                Happening::Interrupted => {
+                    let mut effects = run.stop(NotSentReason::Interrupted, Clock::now());
+                    effects.extend(run.tick(|peer| self.fleet.offset(peer, Clock::now()), Clock::now()));
+                    effects
+                }
+                Happening::Abandoned => break,
+            };
+            self.carry_out(&mut run, effects)?;
+            if Clock::now().since(self.last_live) >= LIVE_PERIOD {
+                self.last_live = Clock::now();
+                let view = self.view(&run, planned);
+                self.rig.live.trial_moves(&view);
+            }
+        }
+        let view = self.view(&run, planned);
+        self.rig.live.trial_ends(&view);
+        Ok(run.finish(NotSentReason::Interrupted))
+    }
+
+    fn carry_out(&mut self, run: &mut TrialRun, effects: Vec<Effect>) -> Result<(), RunError> {
+        for effect in effects {
+            match effect {
+                Effect::Tell(peer, command) => {
+                    if !self.fleet.tell_worker(peer, command) {
+                        self.lose(peer, "it cannot be told anything any more");
+                        run.lost(peer);
+                    }
+                }
+                Effect::Drop(peer, why) => {
+                    self.lose(peer, &why);
+                    run.lost(peer);
+                }
+                Effect::Keep(records) => {
+                    if let Some(spool) = &mut self.spool {
+                        for record in &records {
+                            spool.append(record)?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn view(&self, run: &TrialRun, planned: &PlannedStrategy) -> TrialView {
+        let tally = run.merge().tally();
+        TrialView {
+            strategy: planned.strategy.name.clone(),
+            planned: run.merge().planned(),
+            ended: tally.items_ended(),
+            failed: tally.items_failed,
+            in_flight: planned.in_flight.get(),
+            elapsed: run.elapsed(Clock::now()),
+            p95_s: tally.response_time.quantile(0.95).map(Micros::as_secs_f64),
+            gpu_percent: self.samples.latest().and_then(|s| {
+                let readings: Vec<f64> =
+                    s.sample.gpus.iter().filter_map(|g| g.utilization_percent.clone().ok()).collect();
+                (!readings.is_empty()).then(|| readings.iter().sum::<f64>() / readings.len() as f64)
+            }),
+            workers: self.fleet.workers().count(),
+            workers_begun: run.begun(),
+        }
+    }
+
+    fn outcome(self, strategies: Vec<StrategyOutcome>) -> RunOutcome {
+        let now = Clock::now();
+        let (workers, agents) = self.fleet.everyone();
+        let workers = workers
+            .iter()
+            .map(|w| WorkerOutcome {
+                peer: w.peer,
+                hello: w.hello.clone(),
+                clock: w.clock.offset(w.lost.as_ref().map_or(now, |lost| lost.at)),
+                lost: w.lost.clone(),
+            })
+            .collect();
+        let agents = agents
+            .iter()
+            .map(|a| {
+                let (samples, gaps) = self.samples.account(a.peer);
+                AgentOutcome {
+                    peer: a.peer,
+                    hello: a.hello.clone(),
+                    clock: a.clock.offset(a.lost.as_ref().map_or(now, |lost| lost.at)),
+                    lost: a.lost.clone(),
+                    samples,
+                    gaps,
+                }
+            })
+            .collect();
+        RunOutcome {
+            run: self.rig.run.clone(),
+            interrupted: self.stopped(),
+            no_agent: self.rig.no_agent.clone(),
+            plan: self.plan,
+            began: self.began,
+            strategies,
+            workers,
+            agents,
+            samples: self.samples.finish(),
+            records: self.spool,
+        }
+    }
+}
