@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use fluxfleet_bench::{in_flight, null_server, throughput};
+use fluxfleet_bench::{coordinator, in_flight, null_server, throughput};
 
 /// Measures what the generator itself costs, on loopback.
 #[derive(Debug, Parser)]
@@ -46,6 +46,18 @@ enum What {
         #[arg(long)]
         no_pin: bool,
     },
+    /// The coordinator's memory over a long run.
+    Coordinator {
+        /// Items of the run.
+        #[arg(long, default_value = "1000000")]
+        items: u64,
+        /// Requests in flight.
+        #[arg(long, default_value = "64")]
+        in_flight: u32,
+        /// Keep a record of each request too.
+        #[arg(long)]
+        records: bool,
+    },
     /// Memory per slow request in flight.
     InFlight {
         /// Requests in flight.
@@ -73,6 +85,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
         What::NullServer { port, delay } => null_server::run(port, delay),
         What::Throughput { threads, in_flight, turn, turns, records, no_pin } => {
             throughput::run(&throughput::Options { threads, in_flight, turn, turns, records, pin: !no_pin })
+        }
+        What::Coordinator { items, in_flight, records } => {
+            coordinator::run(coordinator::Options { items, in_flight, records })
         }
         What::InFlight { requests, delay } => in_flight::run(requests, delay),
     }

@@ -15,10 +15,12 @@
 //! | [`trial`] | runs the worker's engine without a coordinator |
 //! | [`throughput`] | requests a second by one load thread |
 //! | [`in_flight`] | memory per request in flight |
+//! | [`coordinator`] | memory of the coordinator over a long run, with the shipped programs |
 //! | [`process`] | what the operating system says of this process |
 //! | [`stats`] | median and spread of turns |
 
 pub mod child;
+pub mod coordinator;
 pub mod in_flight;
 pub mod null_server;
 pub mod process;

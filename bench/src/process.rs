@@ -4,13 +4,22 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-/// Resident memory in kB, from `/proc/self/status`.
+/// Resident memory in kB, from `/proc`.
 ///
 /// # Errors
 /// On systems without it.
 pub fn resident_kb() -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
-    field(&status, "VmRSS:").context("/proc/self/status has no VmRSS")
+    resident_kb_of(std::process::id())
+}
+
+/// Resident memory of another process in kB, from `/proc/PID/status`.
+///
+/// # Errors
+/// When it is gone, or on systems without that file.
+pub fn resident_kb_of(process: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{process}/status");
+    let status = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    field(&status, "VmRSS:").with_context(|| format!("{path} has no VmRSS"))
 }
 
 /// Files that this process may hold open, from `/proc/self/limits`; `None` where there is no limit.
