@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -10,8 +9,7 @@ use std::time::Duration;
 use fluxfleet_proto::failure::NotSentReason;
 use fluxfleet_proto::id::TrialId;
 use fluxfleet_proto::message::{Acked, WorkerCommand, WorkerReport};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::PrivateKeyDer;
 use tonic::Status;
 
 use crate::fleet::{Coordinator, Peer};
@@ -100,12 +98,13 @@ fn an_interrupt_ends_the_load_reports_it_and_exits_with_130() {
 
 #[test]
 fn an_https_target_is_asked_when_its_certificate_is_trusted_and_a_tls_failure_when_not() {
-    let url = https_server();
+    let (url, authority) = https_server();
+    let (_, stranger) = https_server();
     for trusted in [true, false] {
         let coordinator = Coordinator::start();
         let (child, mut peer) = started(&coordinator, |command| {
-            let file = if trusted { "ca.pem" } else { "localhost.pem" };
-            command.env("SSL_CERT_FILE", certificate(file)).env_remove("SSL_CERT_DIR");
+            let file = if trusted { authority.path() } else { stranger.path() };
+            command.env("SSL_CERT_FILE", file).env_remove("SSL_CERT_DIR");
         });
         prepare(&peer, Trial::at(url.clone()).items(6).in_flight(2), 0);
         ready(&peer, 0);
@@ -136,14 +135,21 @@ fn a_message_that_makes_no_sense_does_not_end_the_worker() {
     assert!(text.contains("joined run run-1"), "{text}");
 }
 
-fn certificate(file: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "it", "certificates", file].iter().collect()
-}
-
-/// Answers every request on each connection with an item, over TLS.
-fn https_server() -> String {
-    let chain = vec![CertificateDer::from_pem_file(certificate("localhost.pem")).unwrap()];
-    let key = PrivateKeyDer::from_pem_file(certificate("localhost.key")).unwrap();
+/// A server that answers every request on each connection with an item, over TLS, and the certificate of the
+/// authority that vouches for it; both made for this call alone.
+fn https_server() -> (String, tempfile::NamedTempFile) {
+    let mut authority = rcgen::CertificateParams::default();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let authority_certificate = authority.self_signed(&authority_key).unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(authority_certificate.pem().as_bytes()).unwrap();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = names.signed_by(&key, &issuer).unwrap();
+    let chain = vec![certificate.der().clone()];
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let config =
         rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -170,5 +176,5 @@ fn https_server() -> String {
             });
         }
     });
-    url
+    (url, file)
 }
