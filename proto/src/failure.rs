@@ -103,6 +103,15 @@ named! {
         WorkerFault => "worker_fault",
         /// The trial was not begun, because the run ended before it.
         NotStarted => "not_started",
+        /// The service turned out to have no endpoint for the strategy.
+        NoEndpoint => "no_endpoint",
+    }
+}
+
+impl FailureKind {
+    /// Whether it says that there is nothing to ask at this path: 404, 405, 410 or 501.
+    pub fn means_no_endpoint(self) -> bool {
+        matches!(self, Self::Http(404 | 405 | 410 | 501))
     }
 }
 

@@ -118,6 +118,13 @@ impl Tally {
         failures.clear();
     }
 
+    /// Whether everything that ended says that the strategy has no endpoint at this service.
+    pub fn finds_no_endpoint(&self) -> bool {
+        self.items_ok == 0
+            && self.items_failed > 0
+            && self.failures.iter().all(|(kind, _)| kind.means_no_endpoint())
+    }
+
     /// Items that reached an end.
     pub fn items_ended(&self) -> u64 {
         self.items_ok + self.items_failed

@@ -30,8 +30,8 @@ impl SampleMerge {
         if sample.seq < account.next {
             return;
         }
-        account.gaps += sample.seq - account.next;
-        account.next = sample.seq + 1;
+        account.gaps = account.gaps.saturating_add(sample.seq - account.next);
+        account.next = sample.seq.saturating_add(1);
         account.received += 1;
         self.samples.push(PlacedSample {
             agent,
@@ -41,12 +41,12 @@ impl SampleMerge {
         });
     }
 
-    /// Counts samples `first..=last` as taken and dropped.
-    pub fn gap(&mut self, agent: PeerId, first: u64, last: u64) {
+    /// Counts the samples up to `last` that have not come as taken and dropped.
+    pub fn gap(&mut self, agent: PeerId, last: u64) {
         let account = self.agents.entry(agent).or_default();
         if last >= account.next {
-            account.gaps += last - account.next.max(first) + 1 + first.saturating_sub(account.next);
-            account.next = last + 1;
+            account.gaps = account.gaps.saturating_add((last - account.next).saturating_add(1));
+            account.next = last.saturating_add(1);
         }
     }
 
@@ -100,12 +100,22 @@ mod tests {
         merge.sample(a, CLOCK, sample(0, 10));
         merge.sample(a, CLOCK, sample(0, 10));
         merge.sample(a, CLOCK, sample(3, 40));
-        merge.gap(a, 4, 6);
-        merge.gap(a, 4, 6);
+        merge.gap(a, 6);
+        merge.gap(a, 6);
         merge.sample(a, CLOCK, sample(7, 60));
         assert_eq!(merge.account(a), (3, 5));
         assert_eq!(merge.account(b), (1, 0));
         let at: Vec<_> = merge.finish().iter().map(|s| s.at.as_nanos()).collect();
         assert_eq!(at, [15, 45, 55, 65]);
+    }
+
+    #[test]
+    fn an_absurd_number_is_counted_and_stops_nothing() {
+        let a = PeerId(1);
+        let mut merge = SampleMerge::default();
+        merge.gap(a, u64::MAX);
+        merge.sample(a, CLOCK, sample(u64::MAX, 10));
+        merge.gap(a, u64::MAX);
+        assert_eq!(merge.account(a), (1, u64::MAX));
     }
 }

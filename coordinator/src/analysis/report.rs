@@ -57,6 +57,8 @@ pub enum Missing {
     NothingSent,
     /// No item ended well.
     NoSuccess,
+    /// The service has no endpoint for the strategy, as every answer said.
+    NoEndpoint,
     /// No request failed as a whole.
     NothingFailed,
     /// First send and last end are the same instant.

@@ -58,7 +58,13 @@ fn measure(
     score: ScoreSettings,
 ) -> Measured {
     let tally = &trial.tally;
-    let no_success = if tally.requests_sent == 0 { Missing::NothingSent } else { Missing::NoSuccess };
+    let no_success = if tally.requests_sent == 0 {
+        Missing::NothingSent
+    } else if tally.finds_no_endpoint() {
+        Missing::NoEndpoint
+    } else {
+        Missing::NoSuccess
+    };
     let host = host::means(run, trial.window);
     let response = times(&tally.response_time, &no_success);
     let total_time_s = total_time(trial);
@@ -94,9 +100,11 @@ fn total_time(trial: &TrialOutcome) -> Value {
     trial.window.map(|w| w.length().as_secs_f64()).ok_or(Missing::NothingSent)
 }
 
-/// Zero when everything failed: that nothing got done in this time was measured.
+/// Zero when everything failed: that nothing got done in this time was measured. Without an endpoint there was
+/// nothing to measure.
 fn throughput(tally: &Tally, total_time_s: &Value) -> Value {
     match total_time_s {
+        _ if tally.finds_no_endpoint() => Err(Missing::NoEndpoint),
         Ok(seconds) if *seconds > 0.0 => Ok(tally.items_ok as f64 / seconds),
         Ok(_) => Err(Missing::NoTime),
         Err(missing) => Err(missing.clone()),
@@ -105,6 +113,7 @@ fn throughput(tally: &Tally, total_time_s: &Value) -> Value {
 
 fn success_rate(tally: &Tally) -> Value {
     match tally.items_ended() {
+        _ if tally.finds_no_endpoint() => Err(Missing::NoEndpoint),
         0 => Err(Missing::NothingSent),
         ended => Ok(100.0 * tally.items_ok as f64 / ended as f64),
     }
@@ -240,6 +249,20 @@ mod tests {
         assert_eq!(m.response.mean_s, Err(Missing::NoSuccess));
         assert_eq!(m.score, Err(Missing::NoSuccess));
         assert_eq!(m.failed_response.count, 20);
+    }
+
+    #[test]
+    fn a_strategy_that_finds_no_endpoint_has_no_figures_and_leaves_the_verdict_alone() {
+        let batch = Sketch::new("batch", 1.0, 1.0, 0.0).items(0).failing(FailureKind::Http(404), 3, "404");
+        let baseline = Sketch::new("baseline", 1.0, 1.0, 0.0);
+        let report =
+            analysed(RunSketch::new().ran(baseline).ran(batch.unsent(NotSentReason::NoEndpoint, 17)));
+        let m = measured(&report, 1);
+        assert_eq!(m.throughput_items_per_s, Err(Missing::NoEndpoint));
+        assert_eq!(m.success_rate_percent, Err(Missing::NoEndpoint));
+        assert_eq!(m.score, Err(Missing::NoEndpoint));
+        assert_eq!(report.strategies[1].items, Items { planned: 20, ok: 0, failed: 3, not_sent: 17 });
+        assert_eq!(report.verdict.state, crate::analysis::verdict::State::Valid);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! | degraded | stopped early, a peer lost or silent, sample gaps, items not sent, an uneven start, an unsure clock |
 //! | valid | none of these |
 //!
-//! A strategy that preflight left out is a note and leaves the state alone: every number that is shown is as
+//! A strategy that preflight left out, or that found no endpoint when it began, is a note and leaves the state alone: every number that is shown is as
 //! good as it would be had the strategy not been asked for, and its own row shows none. The same holds for a
 //! strategy whose requests all fail: that it fails is what was measured.
 
@@ -188,6 +188,8 @@ fn unsent(row: &StrategyReport) -> Vec<Reason> {
         Ok(measured) => measured
             .not_sent
             .iter()
+            // As with a strategy that preflight left out: nothing else suffers from it.
+            .filter(|&&(reason, _)| reason != NotSentReason::NoEndpoint)
             .map(|&(reason, items)| Reason::NotSent { strategy: row.name.clone(), reason, items })
             .collect(),
         Err(Missing::NotStarted(reason)) => {

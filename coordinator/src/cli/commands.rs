@@ -11,7 +11,7 @@ use fluxfleet_sim::SimConfig;
 
 use super::args::{Args, Command, DemoArgs, RunArgs, SimArgs};
 use super::{Exit, signals};
-use crate::aggregate::RunOutcome;
+use crate::aggregate::{Ending, RunOutcome};
 use crate::analysis::verdict::State;
 use crate::analysis::{self, ScoreSettings};
 use crate::live;
@@ -24,10 +24,13 @@ use crate::run::{Rig, RunError, conduct};
 /// How long the port may take to close.
 const PORT_FAREWELL: Duration = Duration::from_secs(2);
 
+/// What the embedded agent cannot read is said by the run, in its own words.
+const WARNINGS: &str = "warn,fluxfleet_agent::collect=error";
+
 /// Diagnostics on standard error, as `FLUXFLEET_LOG` asks; by default warnings, and errors alone when quiet.
 pub(super) fn init_tracing(quiet: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FLUXFLEET_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(if quiet { "error" } else { "warn" }));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(if quiet { "error" } else { WARNINGS }));
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 
@@ -202,9 +205,19 @@ fn present(mut outcome: RunOutcome, output: &crate::plan::OutputPlan, dir: &Path
     }
     match report.verdict.state {
         _ if outcome.interrupted => Exit::Interrupted,
+        _ if nothing_usable(&outcome) => Exit::NoTarget,
         State::Invalid if !output.allow_invalid => Exit::Invalid,
         State::Valid | State::Degraded | State::Invalid => Exit::Done,
     }
+}
+
+/// Whether every strategy was left out or found no endpoint when it began.
+fn nothing_usable(outcome: &RunOutcome) -> bool {
+    outcome.strategies.iter().all(|s| match &s.ending {
+        Ending::Skipped(_) => true,
+        Ending::Ran(trial) => trial.tally.finds_no_endpoint(),
+        Ending::NotStarted(_) => false,
+    })
 }
 
 /// `20261124-031500-4f2a`: the date in UTC, and four digits against two runs in one second.

@@ -199,9 +199,11 @@ impl Conductor<'_> {
                 }
             }
             AgentReport::Gap(first, last, reason) => {
-                self.samples.gap(peer, first, last);
+                self.samples.gap(peer, last);
                 let name = self.fleet.name(peer);
-                self.rig.live.note(&format!("{name} dropped {} samples: {reason}", last - first + 1));
+                self.rig
+                    .live
+                    .note(&format!("{name} dropped {} samples: {reason}", (last - first).saturating_add(1)));
             }
         }
     }

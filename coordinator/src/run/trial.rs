@@ -129,6 +129,10 @@ impl TrialRun {
                 let why = format!("it was not ready within {} s", PREPARE_PATIENCE.as_secs());
                 effects.extend(missing.iter().map(|&peer| Effect::Drop(peer, why.clone())));
             }
+            // Some services answer the preflight's question alike for every path; the load itself tells then.
+            Phase::Running { .. } if self.merge.tally().finds_no_endpoint() => {
+                return self.stop(NotSentReason::NoEndpoint, now);
+            }
             Phase::Stopping { until } if now > *until => {
                 let why =
                     format!("it did not end its trial within {} s of the stop", (GRACE + FAREWELL).as_secs());
@@ -181,6 +185,8 @@ impl TrialRun {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fluxfleet_proto::failure::FailureKind;
+    use fluxfleet_proto::tally::{Interval, Tally};
     use fluxfleet_proto::trial::{Method, Strategy, Target, TrialEnd, Workload};
 
     const A: PeerId = PeerId(1);
@@ -261,6 +267,39 @@ mod tests {
         ready(&mut run, A);
         run.lost(B);
         assert_eq!(starts(&run.tick(|peer| Some(clock_of(peer)), at(10))).len(), 1);
+    }
+
+    #[test]
+    fn a_load_that_finds_no_endpoint_is_stopped() {
+        let mut run = begin();
+        ready(&mut run, A);
+        ready(&mut run, B);
+        run.tick(|peer| Some(clock_of(peer)), at(5));
+        let interval = |seq, kind| {
+            let mut tally =
+                Tally { requests_sent: 1, requests_failed: 1, items_failed: 1, ..Tally::default() };
+            tally.failures.add(kind, 1, None);
+            WorkerReport::Interval(Box::new(Interval {
+                trial: T,
+                seq,
+                from: at(1),
+                to: at(2),
+                in_flight: 0,
+                tally,
+            }))
+        };
+        run.report(A, interval(0, FailureKind::Http(404)), clock_of(A));
+        let stop = |peer| Effect::Tell(peer, WorkerCommand::Stop(T, NotSentReason::NoEndpoint, GRACE));
+        assert_eq!(run.tick(|peer| Some(clock_of(peer)), at(20)), [stop(A), stop(B)]);
+        assert_eq!(run.tick(|peer| Some(clock_of(peer)), at(40)), []);
+
+        let mut other = begin();
+        ready(&mut other, A);
+        ready(&mut other, B);
+        other.tick(|peer| Some(clock_of(peer)), at(5));
+        other.report(A, interval(0, FailureKind::Http(404)), clock_of(A));
+        other.report(B, interval(0, FailureKind::Http(500)), clock_of(B));
+        assert_eq!(other.tick(|peer| Some(clock_of(peer)), at(20)), [], "something is there");
     }
 
     #[test]

@@ -268,12 +268,14 @@ impl From<&Interval> for wire::Interval {
 impl TryFrom<wire::Interval> for Interval {
     type Error = InvalidMessage;
     fn try_from(i: wire::Interval) -> Result<Self, InvalidMessage> {
+        // Checked before they are added up anywhere: a sum that wraps could come out right.
+        let failed = i.errors.iter().try_fold(0u64, |sum, e| sum.checked_add(e.count));
+        if failed != Some(i.items_failed) {
+            return Err(out_of_range("items_failed", i.items_failed, "the sum of the failures by kind"));
+        }
         let mut failures = Failures::default();
         for e in i.errors {
             failures.add(e.kind.parse()?, e.count, e.example.as_deref());
-        }
-        if failures.total() != i.items_failed {
-            return Err(out_of_range("items_failed", i.items_failed, "the sum of the failures by kind"));
         }
         Ok(Self {
             trial: TrialId(i.trial_id),

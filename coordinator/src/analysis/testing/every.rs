@@ -61,6 +61,7 @@ pub(crate) fn missing() -> Vec<Missing> {
         Missing::NotStarted(NotSentReason::Interrupted),
         Missing::NothingSent,
         Missing::NoSuccess,
+        Missing::NoEndpoint,
         Missing::NothingFailed,
         Missing::NoTime,
         Missing::OneValue,

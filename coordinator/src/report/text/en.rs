@@ -133,6 +133,7 @@ fn missing(missing: &Missing) -> String {
         Missing::NotStarted(reason) => format!("not started: {}", not_sent(*reason)),
         Missing::NothingSent => "no request was sent".to_owned(),
         Missing::NoSuccess => "no item succeeded".to_owned(),
+        Missing::NoEndpoint => "the service has no such endpoint".to_owned(),
         Missing::NothingFailed => "no request failed as a whole".to_owned(),
         Missing::NoTime => "no time passed that could be measured".to_owned(),
         Missing::OneValue => "there is only one value".to_owned(),
@@ -154,6 +155,7 @@ fn not_sent(reason: NotSentReason) -> &'static str {
         NotSentReason::WorkerLost => "their worker was lost, and whether it had sent them is not known",
         NotSentReason::WorkerFault => "their worker could not go on",
         NotSentReason::NotStarted => "the run ended before it",
+        NotSentReason::NoEndpoint => "the service has no such endpoint",
     }
 }
 

@@ -128,6 +128,7 @@ fn missing(missing: &Missing) -> String {
         Missing::NotStarted(reason) => format!("未开始: {}", not_sent(*reason)),
         Missing::NothingSent => "没有发送任何请求".to_owned(),
         Missing::NoSuccess => "没有任何一项成功".to_owned(),
+        Missing::NoEndpoint => "服务没有该端点".to_owned(),
         Missing::NothingFailed => "没有整体失败的请求".to_owned(),
         Missing::NoTime => "没有可测量的时间".to_owned(),
         Missing::OneValue => "只有一个数值".to_owned(),
@@ -161,6 +162,7 @@ fn not_sent(reason: NotSentReason) -> &'static str {
         NotSentReason::WorkerLost => "所属工作节点失联, 是否已发送不得而知",
         NotSentReason::WorkerFault => "所属工作节点无法继续",
         NotSentReason::NotStarted => "运行在此之前已结束",
+        NotSentReason::NoEndpoint => "服务没有该端点",
     }
 }
 
