@@ -180,7 +180,7 @@ fn remedy(kind: FailureKind) -> &'static str {
         FailureKind::JobCancelled => "find out who cancels jobs on the service",
         FailureKind::JobLost => "check whether the service restarted or forgets jobs early",
         FailureKind::Interrupted => "let the run come to its end",
-        FailureKind::Http(404 | 405) => {
+        FailureKind::Http(404 | 405 | 410 | 501) => {
             "the service has no such path: leave the strategy out of --strategies"
         }
         FailureKind::Http(401 | 403 | 407) => "send the credentials that the service asks for",

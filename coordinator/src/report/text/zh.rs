@@ -185,7 +185,7 @@ fn remedy(kind: FailureKind) -> &'static str {
         FailureKind::JobCancelled => "请查明是谁取消了服务上的任务",
         FailureKind::JobLost => "请检查服务是否重启过, 或过早丢弃任务",
         FailureKind::Interrupted => "请让运行正常结束",
-        FailureKind::Http(404 | 405) => "服务没有此路径: 请从 --strategies 中去掉该策略",
+        FailureKind::Http(404 | 405 | 410 | 501) => "服务没有此路径: 请从 --strategies 中去掉该策略",
         FailureKind::Http(401 | 403 | 407) => "请发送服务要求的凭据",
         FailureKind::Http(400..=499) => "请对照服务所接受的请求格式",
         FailureKind::ServiceError | FailureKind::JobFailed | FailureKind::Http(_) => "请查看服务日志",
