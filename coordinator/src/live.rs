@@ -179,6 +179,15 @@ fn assembly(view: &AssemblyView, lang: Lang) -> String {
     }
 }
 
+/// What the first Ctrl-C does, and what a second one would do.
+pub fn stopping(grace: Duration, lang: Lang) -> String {
+    let s = grace.as_secs();
+    match lang {
+        Lang::En => format!("stopping: requests in flight get {s} s to end; Ctrl-C again waits for nothing"),
+        Lang::Zh => format!("正在停止: 进行中的请求有 {s} 秒完成; 再按一次 Ctrl-C 立即结束"),
+    }
+}
+
 /// `cooling down for 10 s`
 fn pause_text(pause: Duration, lang: Lang) -> String {
     let s = pause.as_secs_f64();

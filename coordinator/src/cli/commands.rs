@@ -105,8 +105,11 @@ async fn carry_out(plan: Plan, gpus: Result<LocalGpus, String>) -> Exit {
     let run = run_id();
     let dir = plan.output.dir.clone().unwrap_or_else(|| PathBuf::from("results").join(run.as_str()));
     let made = missing_ancestors(&dir);
-    if (plan.output.save || plan.output.plot)
-        && let Err(error) = report::files::check_writable(&dir)
+    let wanted = [(plan.output.save, report::files::RESULTS), (plan.output.plot, report::files::PLOT)];
+    let files: Vec<&str> =
+        wanted.into_iter().filter_map(|(is_wanted, name)| is_wanted.then_some(name)).collect();
+    if !files.is_empty()
+        && let Err(error) = report::files::check_writable(&dir, &files)
     {
         remove_empty(&made);
         return complain(Exit::BadPlan, &error);

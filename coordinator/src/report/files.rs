@@ -60,21 +60,29 @@ fn failed(tried: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileErr
             io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
                 "a file is in the way: remove it or choose another directory with --out"
             }
+            io::ErrorKind::IsADirectory => {
+                "a directory is in the way: remove it or choose another one with --out"
+            }
             _ => "choose another directory with --out",
         };
         FileError::Io { tried, path, source, remedy }
     }
 }
 
-/// Makes `dir` if need be and proves that files can be written there, by writing one and removing it. For the
-/// time before the load: a run of an hour whose results have no place to go is a lost hour.
+/// Makes `dir` if need be and proves that `files` can be written there, by writing a file and removing it, and by
+/// looking for directories of their names. For the time before the load: a run of an hour whose results have no
+/// place to go is a lost hour.
 ///
 /// # Errors
-/// [`FileError::Io`] when it cannot be made or written.
-pub fn check_writable(dir: &Path) -> Result<(), FileError> {
+/// [`FileError::Io`] when the directory cannot be made or written, or a directory stands where a file is to go.
+pub fn check_writable(dir: &Path, files: &[&str]) -> Result<(), FileError> {
     let mut file = begin(dir)?;
     file.write_all(b"can this be written?").map_err(failed("write to the directory", dir))?;
-    file.close().map_err(failed("remove a file from the directory", dir))
+    file.close().map_err(failed("remove a file from the directory", dir))?;
+    match files.iter().map(|name| dir.join(name)).find(|path| path.is_dir()) {
+        Some(path) => Err(failed("write", &path)(io::ErrorKind::IsADirectory.into())),
+        None => Ok(()),
+    }
 }
 
 /// Writes `results.json` into `dir`, which is made if need be, and gives its path. Reads the outcome's samples
@@ -142,8 +150,17 @@ mod tests {
     fn a_directory_is_made_and_left_empty_by_the_check() {
         let root = tempfile::tempdir().expect("a directory");
         let dir = root.path().join("a/b");
-        check_writable(&dir).expect("writable");
+        check_writable(&dir, &[RESULTS, PLOT]).expect("writable");
         assert_eq!(names(&dir), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_directory_in_the_way_of_a_file_is_found_by_the_check() {
+        let root = tempfile::tempdir().expect("a directory");
+        fs::create_dir(root.path().join(PLOT)).expect("space");
+        check_writable(root.path(), &[RESULTS]).expect("nothing is in its way");
+        let error = check_writable(root.path(), &[RESULTS, PLOT]).expect_err("a directory").to_string();
+        assert!(error.contains(PLOT) && error.contains("a directory is in the way"), "{error}");
     }
 
     #[test]
@@ -152,7 +169,7 @@ mod tests {
         let file = root.path().join("taken");
         fs::write(&file, "").expect("space");
         for dir in [file.clone(), file.join("below")] {
-            let error = check_writable(&dir).expect_err("a file").to_string();
+            let error = check_writable(&dir, &[]).expect_err("a file").to_string();
             assert!(error.starts_with("cannot make the directory "), "{error}");
             assert!(error.contains("taken") && error.contains("--out"), "{error}");
         }

@@ -9,10 +9,11 @@ use fluxfleet_proto::trial::{Assignment, Share};
 use fluxfleet_proto::units::Micros;
 
 use super::conductor::{Conductor, Happening, TICK};
+use super::trial::GRACE;
 use super::{Effect, Finding, RunError, TrialRun, preflight};
 use crate::aggregate::{AgentOutcome, Ending, RunOutcome, StrategyOutcome, TrialOutcome, WorkerOutcome};
 use crate::fleet::split_trial;
-use crate::live::{AssemblyView, TrialView};
+use crate::live::{self, AssemblyView, TrialView};
 use crate::plan::{FleetPlan, PlannedStrategy};
 
 /// How often workers report.
@@ -179,6 +180,10 @@ impl Conductor<'_> {
                 Happening::Tick => run.tick(|peer| self.fleet.offset(peer, Clock::now()), Clock::now()),
                 Happening::Interrupted => {
                     let mut effects = run.stop(NotSentReason::Interrupted, Clock::now());
+                    if !effects.is_empty() {
+                        let text = live::stopping(GRACE, self.plan.output.lang);
+                        self.rig.live.note(&text);
+                    }
                     effects.extend(run.tick(|peer| self.fleet.offset(peer, Clock::now()), Clock::now()));
                     effects
                 }
