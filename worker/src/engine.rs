@@ -19,6 +19,7 @@
 //! [`Handle`] stops the load at once: load is never left without an owner.
 
 mod collect;
+mod files;
 mod gate;
 mod load;
 mod shared;

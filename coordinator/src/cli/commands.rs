@@ -24,8 +24,8 @@ use crate::run::{Rig, RunError, conduct};
 /// How long the port may take to close.
 const PORT_FAREWELL: Duration = Duration::from_secs(2);
 
-/// What the embedded agent cannot read is said by the run, in its own words.
-const WARNINGS: &str = "warn,fluxfleet_agent::collect=error";
+/// What the embedded peers complain of is said by the run, in its own words.
+const WARNINGS: &str = "warn,fluxfleet_agent::collect=error,fluxfleet_worker::session=error";
 
 /// Diagnostics on standard error, as `FLUXFLEET_LOG` asks; by default warnings, and errors alone when quiet.
 pub(super) fn init_tracing(quiet: bool) {

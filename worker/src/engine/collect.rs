@@ -11,7 +11,7 @@ use fluxfleet_proto::trial::{Assignment, TrialEnd};
 use tokio::sync::mpsc;
 
 use super::shared::{Control, Finished, Flushed, Part};
-use super::{Output, load};
+use super::{Output, files, load};
 use crate::drive::HeaderSet;
 use crate::record::RECORDS_PER_MESSAGE;
 use crate::schedule;
@@ -52,6 +52,7 @@ async fn collect(
     outputs: &mpsc::Sender<Output>,
 ) -> Result<TrialEnd, String> {
     let trial = assignment.trial;
+    files::make_room(assignment.share.in_flight).map_err(|e| format!("cannot run {trial}: {e}"))?;
     let strategy = strategy(&assignment).map_err(|e| format!("cannot run {trial}: {e}"))?;
     let crew = Crew::start(&assignment, strategy, threads.get(), control)
         .map_err(|e| format!("cannot start the load threads of {trial} ({e}); ask for fewer threads"))?;

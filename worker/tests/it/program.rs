@@ -122,6 +122,30 @@ fn an_https_target_is_asked_when_its_certificate_is_trusted_and_a_tls_failure_wh
 }
 
 #[test]
+fn a_share_that_needs_more_open_files_than_allowed_is_refused_before_the_load() {
+    let server = server::start(|_| server::json(200, r#"{"url":"/x"}"#));
+    let coordinator = Coordinator::start();
+    let (child, mut peer) = started(&coordinator, |command| {
+        let program = std::mem::replace(command, Command::new("sh"));
+        command
+            .args(["-c", "ulimit -n 100; exec \"$0\" \"$@\""])
+            .arg(program.get_program())
+            .args(program.get_args());
+        command.env_remove("RUST_LOG").env_remove("FLUXFLEET_COORDINATOR").stderr(Stdio::piped());
+    });
+    prepare(&peer, Trial::single(&server).items(5000).in_flight(1000), 0);
+    let Some(WorkerReport::Fault(Some(TrialId(0)), why)) = peer.next() else { panic!("a fault") };
+    assert!(why.contains("1000 requests in flight need") && why.contains("ulimit -n"), "{why}");
+    // A smaller share is fine.
+    prepare(&peer, Trial::single(&server).items(5).in_flight(2), 1);
+    ready(&peer, 1);
+    start_now(&peer, 1);
+    assert_eq!(finish(&peer, 1).0.items_ok, 5);
+    peer.close();
+    assert_eq!(exit(child).0, Some(0));
+}
+
+#[test]
 fn a_message_that_makes_no_sense_does_not_end_the_worker() {
     let coordinator = Coordinator::start();
     let (child, mut peer) = started(&coordinator, |_| {});
