@@ -77,10 +77,10 @@ pub struct TrialView {
 }
 
 impl TrialView {
-    /// Items ended per second of the trial so far.
-    pub fn items_per_s(&self) -> f64 {
+    /// Items ended per second of the trial so far. `None` before it began.
+    pub fn items_per_s(&self) -> Option<f64> {
         let s = self.elapsed.as_secs_f64();
-        if s > 0.0 { self.ended as f64 / s } else { 0.0 }
+        (s > 0.0).then(|| self.ended as f64 / s)
     }
 }
 
@@ -136,10 +136,13 @@ fn announcement(view: &TrialView, lang: Lang) -> String {
 
 /// `12.3/s, P95 0.82 s, GPU 71 %, workers 3/3`; what is not known is left out.
 fn figures(view: &TrialView, lang: Lang) -> String {
-    let mut parts = vec![match lang {
-        Lang::En => format!("{:.2} items/s", view.items_per_s()),
-        Lang::Zh => format!("{:.2} 项/秒", view.items_per_s()),
-    }];
+    let mut parts = Vec::new();
+    if let Some(rate) = view.items_per_s() {
+        parts.push(match lang {
+            Lang::En => format!("{rate:.2} items/s"),
+            Lang::Zh => format!("{rate:.2} 项/秒"),
+        });
+    }
     if let Some(p95) = view.p95_s {
         parts.push(if p95 < 1.0 { format!("P95 {:.1} ms", p95 * 1e3) } else { format!("P95 {p95:.2} s") });
     }

@@ -78,7 +78,6 @@ struct Part {
     ok: u64,
     failed: u64,
     recorded: u64,
-    in_flight: u64,
     // Span in which the worker recorded anything, for the case that it never says how its trial ended.
     seen: Option<Window>,
     end: Option<(TrialEnd, ClockOffset)>,
@@ -97,7 +96,6 @@ impl TrialMerge {
             ok: 0,
             failed: 0,
             recorded: 0,
-            in_flight: 0,
             seen: None,
             end: None,
             given_up: None,
@@ -147,7 +145,6 @@ impl TrialMerge {
         part.requests += interval.tally.requests_sent;
         part.ok += interval.tally.items_ok;
         part.failed += interval.tally.items_failed;
-        part.in_flight = interval.in_flight;
         if interval.tally.requests_sent > 0 || interval.tally.items_ended() > 0 {
             let span = Window { from: clock.to_local(interval.from), to: clock.to_local(interval.to) };
             part.seen = Some(part.seen.map_or(span, |seen| seen.hull(span)));
@@ -216,7 +213,6 @@ impl TrialMerge {
             return Err(MergeError::Sum { ended, not_sent, planned: part.share.items });
         }
         part.end = Some((end, clock));
-        part.in_flight = 0;
         Ok(())
     }
 
@@ -226,7 +222,6 @@ impl TrialMerge {
             && part.end.is_none()
         {
             part.given_up.get_or_insert(reason);
-            part.in_flight = 0;
         }
     }
 
@@ -243,11 +238,6 @@ impl TrialMerge {
     /// Items planned for the fleet.
     pub fn planned(&self) -> u64 {
         self.workers.iter().map(|w| w.share.items).sum()
-    }
-
-    /// Requests in flight by the latest intervals.
-    pub fn in_flight(&self) -> u64 {
-        self.workers.iter().map(|w| w.in_flight).sum()
     }
 
     /// What the trial measured. Parts still open count as given up for `otherwise`.

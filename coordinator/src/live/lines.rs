@@ -105,6 +105,7 @@ mod tests {
     fn progress_comes_every_five_seconds_and_unknown_figures_are_left_out() {
         let mut lines = Lines::new(Lang::En, Vec::new());
         lines.trial_begins(&view(0, 0));
+        lines.trial_ends(&view(0, 0));
         for s in 1..12 {
             lines.trial_moves(&view(s * 10, s));
         }
@@ -117,7 +118,7 @@ mod tests {
         let text = String::from_utf8(lines.out).expect("text");
         assert_eq!(
             text,
-            "batch: 200 items, 12 in flight\n  50/200  10.00 items/s, workers 2/3\n  \
+            "batch: 200 items, 12 in flight\n  0/200  workers 2/3\n  50/200  10.00 items/s, workers 2/3\n  \
              100/200  10.00 items/s, workers 2/3\n  \
              200/200  10.00 items/s, P95 250.0 ms, GPU 0 %, 3 failed, workers 2/3\n"
         );

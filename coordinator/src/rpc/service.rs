@@ -1,7 +1,6 @@
 //! The gRPC service: one task per stream turns wire messages into events.
 
 use std::fmt::Display;
-
 use std::time::Duration;
 
 use fluxfleet_proto::PROTOCOL_VERSION;

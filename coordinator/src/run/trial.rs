@@ -36,8 +36,8 @@ enum Phase {
     Preparing { missing: Vec<PeerId>, since: Mono },
     /// The barrier is released.
     Running { start: Mono },
-    /// Load stops; who is not done by then is given up.
-    Stopping { until: Mono },
+    /// Load stops; who is not done by then is given up. `start` as it was, if it had been.
+    Stopping { until: Mono, start: Option<Mono> },
 }
 
 /// A trial under way.
@@ -133,7 +133,7 @@ impl TrialRun {
             Phase::Running { .. } if self.merge.tally().finds_no_endpoint() => {
                 return self.stop(NotSentReason::NoEndpoint, now);
             }
-            Phase::Stopping { until } if now > *until => {
+            Phase::Stopping { until, .. } if now > *until => {
                 let why =
                     format!("it did not end its trial within {} s of the stop", (GRACE + FAREWELL).as_secs());
                 effects.extend(self.merge.open().map(|peer| Effect::Drop(peer, why.clone())));
@@ -148,7 +148,11 @@ impl TrialRun {
         if matches!(self.phase, Phase::Stopping { .. }) {
             return Vec::new();
         }
-        self.phase = Phase::Stopping { until: now + GRACE + FAREWELL };
+        let start = match self.phase {
+            Phase::Running { start } => Some(start),
+            Phase::Preparing { .. } | Phase::Stopping { .. } => None,
+        };
+        self.phase = Phase::Stopping { until: now + GRACE + FAREWELL, start };
         let stop = |peer| Effect::Tell(peer, WorkerCommand::Stop(self.trial, reason, GRACE));
         self.merge.open().map(stop).collect()
     }
@@ -161,8 +165,8 @@ impl TrialRun {
     /// Time since the start barrier; zero before it.
     pub fn elapsed(&self, now: Mono) -> Duration {
         match self.phase {
-            Phase::Running { start } => now.since(start),
-            Phase::Preparing { .. } | Phase::Stopping { .. } => Duration::ZERO,
+            Phase::Running { start } | Phase::Stopping { start: Some(start), .. } => now.since(start),
+            Phase::Preparing { .. } | Phase::Stopping { start: None, .. } => Duration::ZERO,
         }
     }
 
@@ -292,6 +296,8 @@ mod tests {
         let stop = |peer| Effect::Tell(peer, WorkerCommand::Stop(T, NotSentReason::NoEndpoint, GRACE));
         assert_eq!(run.tick(|peer| Some(clock_of(peer)), at(20)), [stop(A), stop(B)]);
         assert_eq!(run.tick(|peer| Some(clock_of(peer)), at(40)), []);
+        // Started at 155: a stop does not make the time before it unknown.
+        assert_eq!(run.elapsed(at(165)), Duration::from_millis(10));
 
         let mut other = begin();
         ready(&mut other, A);
