@@ -37,6 +37,7 @@ pub fn assignment(url: &str, items: u64, in_flight: u32, records: bool) -> Assig
             timeout: Duration::from_secs(60),
             headers: Vec::new(),
             max_body_bytes: 1 << 20,
+            transport: fluxfleet_proto::trial::Transport::default(),
         },
         workload: Workload {
             prompts: ["a cat on a mat", "a dog in a bog", "a bird on a word"].map(str::to_owned).to_vec(),
@@ -44,6 +45,9 @@ pub fn assignment(url: &str, items: u64, in_flight: u32, records: bool) -> Assig
             seed: 1,
         },
         share: Share { first_item: 0, items, in_flight },
+        load: fluxfleet_proto::load::Load::Closed,
+        limits: fluxfleet_proto::load::Limits::default(),
+        calibrate: None,
         record_requests: records,
         interval: Duration::from_secs(1),
     }
@@ -65,7 +69,7 @@ pub fn run(
     let mut tally = Tally::default();
     while let Some(output) = outputs.blocking_recv() {
         match output {
-            Output::Ready => {
+            Output::Ready(_) => {
                 if let Some(ready) = ready.take() {
                     ready();
                 }

@@ -80,7 +80,7 @@ async fn worker(name: String, script: Script, events: mpsc::Sender<Event>, inter
             WorkerCommand::Prepare(given) => {
                 let trial = given.trial;
                 assignment = Some(*given);
-                vec![WorkerReport::Ready(trial)]
+                vec![WorkerReport::Ready(trial, None)]
             }
             WorkerCommand::Start(..) => {
                 let given = assignment.as_ref().expect("prepared before it starts");
@@ -127,8 +127,10 @@ fn interval(given: &Assignment, items: u64) -> WorkerReport {
         seq: 0,
         from: now,
         to: now,
+        phase: fluxfleet_proto::tally::Phase::Measure,
         in_flight: 0,
         tally,
+        health: None,
     }))
 }
 

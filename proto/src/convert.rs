@@ -4,6 +4,7 @@
 
 mod agent;
 mod common;
+mod load;
 mod worker;
 
 use thiserror::Error;

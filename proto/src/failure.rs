@@ -105,6 +105,12 @@ named! {
         NotStarted => "not_started",
         /// The service turned out to have no endpoint for the strategy.
         NoEndpoint => "no_endpoint",
+        /// An open load's arrival found as many requests in flight as are allowed, and no place came free in time.
+        NoPlace => "no_place",
+        /// The trial's time was up before a closed load came to it.
+        TimeUp => "time_up",
+        /// More had failed than the plan allows.
+        ErrorLimit => "error_limit",
     }
 }
 
@@ -112,6 +118,39 @@ impl FailureKind {
     /// Whether it says that there is nothing to ask at this path: 404, 405, 410 or 501.
     pub fn means_no_endpoint(self) -> bool {
         matches!(self, Self::Http(404 | 405 | 410 | 501))
+    }
+}
+
+/// Items never asked for, by reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NotSent(BTreeMap<NotSentReason, u64>);
+
+impl NotSent {
+    /// Counts items.
+    pub fn add(&mut self, reason: NotSentReason, items: u64) {
+        if items > 0 {
+            *self.0.entry(reason).or_default() += items;
+        }
+    }
+
+    /// Adds everything that `other` holds.
+    pub fn merge(&mut self, other: &Self) {
+        other.iter().for_each(|(reason, items)| self.add(reason, items));
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Reasons in a fixed order, each with its items.
+    pub fn iter(&self) -> impl Iterator<Item = (NotSentReason, u64)> {
+        self.0.iter().map(|(&reason, &items)| (reason, items))
+    }
+
+    /// Items of all reasons.
+    pub fn total(&self) -> u64 {
+        self.0.values().sum()
     }
 }
 

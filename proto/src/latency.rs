@@ -1,18 +1,34 @@
 //! A set of durations: mergeable histogram plus exact sums.
 
+use std::sync::LazyLock;
+
 use hdrhistogram::Histogram;
 
 use crate::histogram;
 use crate::units::Micros;
 
 /// Durations recorded so far. Merging two gives exactly what recording everything into one would have given.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Latency {
-    pub(crate) histogram: Histogram<u64>,
+    /// Made with the first duration: a tally has many latencies, of which most trials use a few, and each
+    /// histogram takes 190 KB.
+    pub(crate) histogram: Option<Histogram<u64>>,
     pub(crate) overflow: u64,
     pub(crate) sum_us: u128,
     pub(crate) sum_sq: u128,
     pub(crate) extremes: Option<(Micros, Micros)>,
+}
+
+/// What is shown where nothing was recorded.
+static EMPTY: LazyLock<Histogram<u64>> = LazyLock::new(histogram::empty);
+
+impl PartialEq for Latency {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { histogram: _, overflow, sum_us, sum_sq, extremes } = self;
+        (overflow, sum_us, sum_sq, extremes)
+            == (&other.overflow, &other.sum_us, &other.sum_sq, &other.extremes)
+            && self.histogram() == other.histogram()
+    }
 }
 
 impl Default for Latency {
@@ -24,14 +40,15 @@ impl Default for Latency {
 impl Latency {
     /// Nothing recorded.
     pub fn new() -> Self {
-        Self { histogram: histogram::empty(), overflow: 0, sum_us: 0, sum_sq: 0, extremes: None }
+        Self { histogram: None, overflow: 0, sum_us: 0, sum_sq: 0, extremes: None }
     }
 
     /// Adds one duration. One beyond the histogram's range is counted as overflow; it still enters the sums
     /// and the extremes.
     pub fn record(&mut self, d: Micros) {
+        let histogram = self.histogram.get_or_insert_with(histogram::empty);
         // Saturating: a count cannot reach 2^64 one by one.
-        if d.0 > histogram::HIGHEST_US || self.histogram.record(d.0).is_err() {
+        if d.0 > histogram::HIGHEST_US || histogram.record(d.0).is_err() {
             self.overflow += 1;
         }
         self.sum_us += u128::from(d.0);
@@ -47,7 +64,10 @@ impl Latency {
         if other.is_empty() {
             return;
         }
-        self.histogram.add(&other.histogram).expect("all histograms of the fleet have one layout");
+        if let Some(theirs) = &other.histogram {
+            let mine = self.histogram.get_or_insert_with(histogram::empty);
+            mine.add(theirs).expect("all histograms of the fleet have one layout");
+        }
         self.overflow += other.overflow;
         self.sum_us += other.sum_us;
         self.sum_sq = self.sum_sq.saturating_add(other.sum_sq);
@@ -59,7 +79,10 @@ impl Latency {
 
     /// Forgets everything, keeping the memory.
     pub fn clear(&mut self) {
-        self.histogram.reset();
+        // One that holds nothing needs no clearing, which would touch all of its memory.
+        if let Some(histogram) = self.histogram.as_mut().filter(|h| !h.is_empty()) {
+            histogram.reset();
+        }
         self.overflow = 0;
         self.sum_us = 0;
         self.sum_sq = 0;
@@ -68,7 +91,7 @@ impl Latency {
 
     /// Durations recorded, overflow included.
     pub fn count(&self) -> u64 {
-        self.histogram.len() + self.overflow
+        self.histogram().len() + self.overflow
     }
 
     /// Whether nothing was recorded.
@@ -88,12 +111,12 @@ impl Latency {
         let max = self.max()?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to the count")]
         let rank = ((q.clamp(0.0, 1.0) * self.count() as f64).ceil() as u64).max(1);
-        let held = self.histogram.len();
+        let held = self.histogram().len();
         if rank > held {
             return Some(max);
         }
         // Half a rank below keeps the float on the right side of the histogram's own rounding up.
-        let value = self.histogram.value_at_quantile((rank as f64 - 0.5) / held as f64);
+        let value = self.histogram().value_at_quantile((rank as f64 - 0.5) / held as f64);
         Some(Micros(value).min(max))
     }
 
@@ -128,7 +151,7 @@ impl Latency {
 
     /// The histogram, without the overflow.
     pub fn histogram(&self) -> &Histogram<u64> {
-        &self.histogram
+        self.histogram.as_ref().unwrap_or(&EMPTY)
     }
 }
 

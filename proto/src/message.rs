@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Mono;
 use crate::failure::NotSentReason;
+use crate::health::Ceiling;
 use crate::id::{PeerId, RunId, TrialId};
 use crate::peer::{AgentHello, WorkerHello};
 use crate::reading::HostSample;
@@ -37,8 +38,8 @@ pub enum WorkerReport {
     Hello(WorkerHello),
     /// Answer to a ping.
     ClockPong(ClockPong),
-    /// Prepared and waiting at the barrier.
-    Ready(TrialId),
+    /// Prepared and waiting at the barrier. With the worker's ceiling, if the assignment asked for it.
+    Ready(TrialId, Option<Ceiling>),
     /// What was recorded in a second.
     Interval(Box<Interval>),
     /// Requests in detail.

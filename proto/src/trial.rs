@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::clock::Mono;
 use crate::failure::NotSentReason;
 use crate::id::TrialId;
+use crate::load::{Limits, Load};
 
 /// A named way of asking the service for items.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +74,45 @@ pub struct Target {
     pub headers: Vec<(String, String)>,
     /// A longer answer fails, in bytes.
     pub max_body_bytes: u64,
+    /// How requests travel.
+    pub transport: Transport,
+}
+
+/// How requests travel to the target. The results do not depend on it, apart from their speed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transport {
+    /// Which HTTP driver.
+    pub driver: DriverChoice,
+    /// Which versions of HTTP.
+    pub http: HttpVersion,
+    /// `http://HOST:PORT` of a proxy to go through.
+    pub proxy: Option<String>,
+    /// PEM certificates of authorities to trust beside the system's.
+    pub ca_pem: Option<String>,
+    /// Accept whatever certificate the target shows.
+    pub insecure: bool,
+}
+
+/// Which HTTP driver is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DriverChoice {
+    /// The direct one wherever it can, else the general one.
+    #[default]
+    Auto,
+    /// The worker's own connection-level HTTP/1.1.
+    Direct,
+    /// A general client: HTTP/2, proxies.
+    General,
+}
+
+/// Which versions of HTTP are spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// HTTP/1.1.
+    #[default]
+    One,
+    /// HTTP/2: by prior knowledge over plain TCP, negotiated over TLS.
+    Two,
 }
 
 /// What is asked for, whichever way it is asked.
@@ -88,6 +128,9 @@ pub struct Workload {
 
 /// A worker's exact part of a trial: items `first_item .. first_item + items`, with at most `in_flight`
 /// requests at a time. No requests in flight means no items.
+///
+/// In an open load the items are numbered by the fleet's arrivals, `first_item` is 0 and `items` says how many of
+/// the worker's lanes are to come, as far as that is known ([`Share::UNBOUNDED`]: it is not).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
     /// Index of the first item.
@@ -98,8 +141,19 @@ pub struct Share {
     pub in_flight: u32,
 }
 
+impl Share {
+    /// Items of a share that ends by time alone: more than any trial sends. Workers' ranges of that length, one
+    /// after the other, keep item numbers apart.
+    pub const UNBOUNDED: u64 = 1 << 40;
+
+    /// Items planned; `None` when the trial's time alone limits them.
+    pub fn planned(&self) -> Option<u64> {
+        (self.items < Self::UNBOUNDED).then_some(self.items)
+    }
+}
+
 /// All a worker needs to run its share.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Assignment {
     /// Which trial of the run.
     pub trial: TrialId,
@@ -111,6 +165,12 @@ pub struct Assignment {
     pub workload: Workload,
     /// How much of it.
     pub share: Share,
+    /// When its requests start.
+    pub load: Load,
+    /// When measuring begins, and when the trial ends at the latest.
+    pub limits: Limits,
+    /// Measure this worker's ceiling for so long before the trial. `None`: do not.
+    pub calibrate: Option<Duration>,
     /// Whether to send a record of each request.
     pub record_requests: bool,
     /// How often to report.
@@ -124,7 +184,8 @@ pub struct TrialEnd {
     pub intervals: u64,
     /// Record messages sent.
     pub records: u64,
-    /// Items never asked for, and why.
+    /// Items of the measured phase that were never reached, and why. What an open load gave up on the way is in
+    /// the intervals.
     pub not_sent: Option<(u64, NotSentReason)>,
     /// When the worker was released at the start barrier.
     pub started: Option<Mono>,

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use fluxfleet_proto::arrival::{Arrivals, Lanes, Process, Profile, Stage};
 use fluxfleet_proto::clock::Mono;
 use fluxfleet_proto::convert::InvalidMessage;
 use fluxfleet_proto::failure::{FailureKind, NotSentReason};
+use fluxfleet_proto::health::{Ceiling, Health};
 use fluxfleet_proto::id::{PeerId, RunId, TrialId};
+use fluxfleet_proto::latency::Latency;
+use fluxfleet_proto::load::{Limits, Load, OpenLoad, Warmup, WhenFull};
 use fluxfleet_proto::message::{
     Acked, AgentCommand, AgentReport, ClockPong, Welcome, WorkerCommand, WorkerReport,
 };
@@ -15,8 +19,10 @@ use fluxfleet_proto::peer::{AgentHello, WorkerHello};
 use fluxfleet_proto::reading::{
     Absence, AbsenceReason, Device, GpuReading, GpuUuid, HostSample, SystemReading,
 };
-use fluxfleet_proto::tally::{Interval, Record, Records, Tally};
-use fluxfleet_proto::trial::{Assignment, Method, Share, Strategy, Target, TrialEnd, Workload};
+use fluxfleet_proto::tally::{Interval, Phase, Record, Records, Tally};
+use fluxfleet_proto::trial::{
+    Assignment, DriverChoice, HttpVersion, Method, Share, Strategy, Target, Transport, TrialEnd, Workload,
+};
 use fluxfleet_proto::units::Micros;
 use fluxfleet_proto::wire;
 use proptest::prelude::*;
@@ -37,6 +43,7 @@ fn interval(latencies: &[u64], failed: u64) -> Interval {
         requests_failed: 6,
         bytes_received: 5,
         redirects: 4,
+        connections: 3,
         ..Tally::default()
     };
     for &us in latencies {
@@ -46,9 +53,37 @@ fn interval(latencies: &[u64], failed: u64) -> Interval {
         tally.send_lateness.record(Micros(us / 4));
         tally.failed_response_time.record(Micros(us / 5));
         tally.generation_time.record(Micros(us / 6));
+        tally.pacer_lateness.record(Micros(us / 7));
+        tally.send_gap.record(Micros(us / 8));
+        tally.not_sent_wait.record(Micros(us / 9));
+        tally.connect_time.record(Micros(us / 10));
+        tally.tls_time.record(Micros(us / 11));
     }
+    tally.not_sent.add(NotSentReason::NoPlace, 12);
+    let mut poll_delay = Latency::new();
+    poll_delay.record(Micros(13));
+    let health = Health {
+        threads_busy: vec![0.25, 1.0],
+        cores_busy: vec![0.0],
+        poll_delay,
+        open_files: Some(14),
+        open_files_limit: None,
+        ports_used: Some(0),
+        ports_limit: Some(28_232),
+        socket_errors: 15,
+        resident_bytes: Some(16),
+    };
     tally.failures.add(FailureKind::Http(503), failed, Some("POST /generate: 503 全满"));
-    Interval { trial: T, seq: 11, from: at(1), to: at(2), in_flight: 3, tally }
+    Interval {
+        trial: T,
+        seq: 11,
+        from: at(1),
+        to: at(2),
+        phase: Phase::Warmup,
+        in_flight: 3,
+        tally,
+        health: failed.is_multiple_of(2).then(|| Box::new(health)),
+    }
 }
 
 fn worker_round(report: WorkerReport) {
@@ -82,10 +117,19 @@ fn worker_reports_survive_the_wire() {
         labels: BTreeMap::from([("zone".into(), "a".into())]),
     }));
     worker_round(WorkerReport::ClockPong(ClockPong { id: 1, received: at(2), sent: at(3) }));
-    worker_round(WorkerReport::Ready(T));
+    worker_round(WorkerReport::Ready(T, None));
+    let ceiling = Ceiling {
+        requests_per_s: 137_000.5,
+        time_per_request: Duration::from_nanos(7_300),
+        threads: 2,
+        measured: Duration::from_secs(1),
+    };
+    worker_round(WorkerReport::Ready(T, Some(ceiling)));
     worker_round(WorkerReport::Fault(None, "no".into()));
     worker_round(WorkerReport::Fault(Some(T), "no".into()));
     let record = Record {
+        phase: Phase::Measure,
+        not_sent: None,
         first_item: 4,
         items: 4,
         items_ok: 3,
@@ -96,7 +140,9 @@ fn worker_reports_survive_the_wire() {
         error: Some((FailureKind::ShortAnswer, "3 of 4".into())),
     };
     let plain = Record { items_ok: 4, generation_time: None, error: None, ..record.clone() };
-    worker_round(WorkerReport::Records(Records { trial: T, seq: 1, records: vec![record, plain] }));
+    let unsent =
+        Record { phase: Phase::Warmup, not_sent: Some(NotSentReason::TimeUp), items_ok: 0, ..plain.clone() };
+    worker_round(WorkerReport::Records(Records { trial: T, seq: 1, records: vec![record, plain, unsent] }));
     for (not_sent, started, active) in
         [(None, None, None), (Some((5, NotSentReason::Interrupted)), Some(at(1)), Some((at(2), at(3))))]
     {
@@ -126,21 +172,100 @@ fn worker_commands_survive_the_wire() {
         },
     ];
     for method in methods {
+        command_round(WorkerCommand::Prepare(Box::new(assignment(method))));
+    }
+}
+
+fn assignment(method: Method) -> Assignment {
+    Assignment {
+        trial: T,
+        strategy: Strategy { name: "s".into(), method },
+        target: Target {
+            base_url: "http://x".into(),
+            timeout: Duration::from_secs(300),
+            headers: vec![("A".into(), "b".into())],
+            max_body_bytes: 9,
+            transport: Transport::default(),
+        },
+        workload: Workload { prompts: vec!["猫".into()], parameters_json: "{}".into(), seed: u64::MAX },
+        share: Share { first_item: 6, items: 7, in_flight: 2 },
+        load: Load::Closed,
+        limits: Limits::default(),
+        calibrate: None,
+        record_requests: true,
+        interval: Duration::from_secs(1),
+    }
+}
+
+fn open(arrivals: Arrivals) -> Assignment {
+    Assignment {
+        load: Load::Open(OpenLoad {
+            arrivals,
+            lanes: Lanes { first: 2, count: 3, of: 5 },
+            items: Some(9),
+            when_full: WhenFull::Drop,
+        }),
+        ..assignment(Method::Single { path: "/g".into() })
+    }
+}
+
+#[test]
+fn every_load_and_transport_survives_the_wire() {
+    let stage = |from, to, ms| Stage { from, to, length: Some(Duration::from_millis(ms)) };
+    let profile = Profile::try_new(vec![stage(0.0, 1.5, 30), Stage { from: 1.5, to: 1.5, length: None }])
+        .expect("valid");
+    for process in [Process::Constant, Process::Poisson, Process::Gamma { shape: 0.5 }] {
+        let drawn = Arrivals::Drawn { process, profile: profile.clone(), seed: u64::MAX };
+        command_round(WorkerCommand::Prepare(Box::new(open(drawn))));
+    }
+    let times: Vec<_> = [0, 1, 1, 500].map(Duration::from_nanos).into();
+    command_round(WorkerCommand::Prepare(Box::new(open(Arrivals::Replay(times.into())))));
+    for warmup in [Warmup::None, Warmup::Time(Duration::from_millis(7)), Warmup::Items(8)] {
+        let transport = Transport {
+            driver: DriverChoice::General,
+            http: HttpVersion::Two,
+            proxy: Some("http://p".into()),
+            ca_pem: Some("pem".into()),
+            insecure: true,
+        };
+        let plain = assignment(Method::Single { path: "/g".into() });
         command_round(WorkerCommand::Prepare(Box::new(Assignment {
-            trial: T,
-            strategy: Strategy { name: "s".into(), method },
-            target: Target {
-                base_url: "http://x".into(),
-                timeout: Duration::from_secs(300),
-                headers: vec![("A".into(), "b".into())],
-                max_body_bytes: 9,
-            },
-            workload: Workload { prompts: vec!["猫".into()], parameters_json: "{}".into(), seed: u64::MAX },
-            share: Share { first_item: 6, items: 7, in_flight: 2 },
-            record_requests: true,
-            interval: Duration::from_secs(1),
+            limits: Limits { warmup, duration: Some(Duration::from_secs(3)) },
+            calibrate: Some(Duration::from_millis(500)),
+            target: Target { transport, ..plain.target.clone() },
+            ..plain
         })));
     }
+}
+
+#[test]
+fn an_open_load_that_makes_no_sense_is_refused_by_name() {
+    let refused = |change: &dyn Fn(&mut wire::OpenLoad)| {
+        let good = open(Arrivals::constant(5.0).expect("a rate"));
+        let mut wire = wire::Prepare::from(good);
+        change(wire.open.as_mut().expect("open"));
+        Assignment::try_from(wire).expect_err("it makes no sense")
+    };
+    let lanes = refused(&|o| o.lane_count = 4);
+    assert!(matches!(lanes, InvalidMessage::OutOfRange { field: "lane_count", .. }), "{lanes}");
+    assert_eq!(refused(&|o| o.arrivals = None), InvalidMessage::Missing("arrivals"));
+    let drawn = |change: fn(&mut wire::Drawn)| {
+        refused(&|o| {
+            if let Some(wire::open_load::Arrivals::Drawn(d)) = &mut o.arrivals {
+                change(d);
+            }
+        })
+    };
+    let stages = drawn(|d| d.stages[0].from = f64::NAN);
+    assert!(matches!(stages, InvalidMessage::OutOfRange { field: "stages", .. }), "{stages}");
+    let shape = drawn(|d| d.process = 2);
+    assert!(matches!(shape, InvalidMessage::OutOfRange { field: "shape", .. }), "{shape}");
+    let process = drawn(|d| d.process = 9);
+    assert!(matches!(process, InvalidMessage::OutOfRange { field: "process", .. }), "{process}");
+    let gaps = refused(&|o| {
+        o.arrivals = Some(wire::open_load::Arrivals::Replay(wire::Replay { gaps_ns: vec![u64::MAX, 1] }));
+    });
+    assert!(matches!(gaps, InvalidMessage::OutOfRange { field: "gaps_ns", .. }), "{gaps}");
 }
 
 fn sample() -> HostSample {

@@ -77,7 +77,7 @@ impl FakeWorker {
 
     /// Reports ready for a prepared trial and waits for its start.
     pub fn started(&self, trial: &wire::Prepare) -> wire::Start {
-        self.say(Up::Ready(wire::Ready { trial_id: trial.trial_id }));
+        self.say(Up::Ready(wire::Ready { trial_id: trial.trial_id, ceiling: None }));
         loop {
             if let Some(Down::Start(start)) = self.heard().expect("the stream goes on") {
                 return start;

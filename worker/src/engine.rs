@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::failure::NotSentReason;
+use fluxfleet_proto::health::Ceiling;
 use fluxfleet_proto::tally::{Interval, Records};
 use fluxfleet_proto::trial::{Assignment, TrialEnd};
 use tokio::sync::mpsc;
@@ -40,8 +41,8 @@ use shared::Control;
 /// What a trial gives off, in this order: `Ready`, then intervals and records, then the end.
 #[derive(Debug)]
 pub enum Output {
-    /// Clients are built, threads wait for the start.
-    Ready,
+    /// Clients are built, threads wait for the start. With the ceiling, if the assignment asked for it.
+    Ready(Option<Ceiling>),
     /// What was recorded since the previous one.
     Interval(Box<Interval>),
     /// Requests in detail, when asked for.

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 
 use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::failure::FailureKind;
-use fluxfleet_proto::tally::{Record, Tally};
+use fluxfleet_proto::tally::{Phase, Record, Tally};
 use fluxfleet_proto::units::Micros;
 
 use crate::claim::Claim;
@@ -108,6 +108,8 @@ impl Recorder {
         }
         if let Some(records) = &mut self.records {
             records.push(Record {
+                phase: Phase::Measure,
+                not_sent: None,
                 first_item: asked.claim.first,
                 items,
                 items_ok: ok,

@@ -327,6 +327,7 @@ fn due(next: &mut u64, seq: u64, what: &'static str) -> Result<bool, MergeError>
 mod tests {
     use super::*;
     use fluxfleet_proto::failure::FailureKind;
+    use fluxfleet_proto::tally::Phase;
     use fluxfleet_proto::units::Micros;
 
     const A: PeerId = PeerId(1);
@@ -349,7 +350,16 @@ mod tests {
             tally.response_time.record(Micros(100 + i));
         }
         tally.failures.add(FailureKind::Timeout, failed, None);
-        Interval { trial: TrialId(0), seq, from: at(5000), to: at(9000), in_flight: 2, tally }
+        Interval {
+            trial: TrialId(0),
+            seq,
+            from: at(5000),
+            to: at(9000),
+            phase: Phase::Measure,
+            in_flight: 2,
+            tally,
+            health: None,
+        }
     }
 
     fn end(intervals: u64, not_sent: Option<(u64, NotSentReason)>) -> TrialEnd {

@@ -345,6 +345,7 @@ fn plan() -> Plan {
             timeout: Duration::from_mins(5),
             headers: vec![("authorization".into(), "Bearer sesame".into())],
             max_body_bytes: 32 << 20,
+            transport: fluxfleet_proto::trial::Transport::default(),
         },
         workload: Workload {
             prompts: vec!["一只橘猫".into()],

@@ -147,7 +147,13 @@ fn build(raw: &RawPlan, p: &mut Problems) -> Plan {
     let strategies = strategies(raw, concurrent, p);
     let zero = Duration::ZERO;
     Plan {
-        target: Target { base_url, timeout, headers, max_body_bytes },
+        target: Target {
+            base_url,
+            timeout,
+            headers,
+            max_body_bytes,
+            transport: fluxfleet_proto::trial::Transport::default(),
+        },
         workload: workload(raw, p),
         items,
         concurrent,

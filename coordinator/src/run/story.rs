@@ -160,6 +160,9 @@ impl Conductor<'_> {
             target: self.plan.target.clone(),
             workload: self.plan.workload.clone(),
             share: Share::default(),
+            load: fluxfleet_proto::load::Load::Closed,
+            limits: fluxfleet_proto::load::Limits::default(),
+            calibrate: None,
             record_requests: self.spool.is_some(),
             interval: INTERVAL,
         };

@@ -69,7 +69,7 @@ impl TrialRun {
     pub fn report(&mut self, peer: PeerId, report: WorkerReport, clock: ClockOffset) -> Vec<Effect> {
         let mut effects = Vec::new();
         let merged = match report {
-            WorkerReport::Ready(trial) if trial == self.trial => {
+            WorkerReport::Ready(trial, _) if trial == self.trial => {
                 if let Phase::Preparing { missing, .. } = &mut self.phase {
                     missing.retain(|m| *m != peer);
                 }
@@ -217,9 +217,13 @@ mod tests {
                 timeout: Duration::from_secs(1),
                 headers: Vec::new(),
                 max_body_bytes: 1,
+                transport: fluxfleet_proto::trial::Transport::default(),
             },
             workload: Workload { prompts: vec!["p".into()], parameters_json: "{}".into(), seed: 0 },
             share: Share::default(),
+            load: fluxfleet_proto::load::Load::Closed,
+            limits: fluxfleet_proto::load::Limits::default(),
+            calibrate: None,
             record_requests: false,
             interval: Duration::from_secs(1),
         };
@@ -238,7 +242,7 @@ mod tests {
     }
 
     fn ready(run: &mut TrialRun, peer: PeerId) {
-        run.report(peer, WorkerReport::Ready(T), clock_of(peer));
+        run.report(peer, WorkerReport::Ready(T, None), clock_of(peer));
     }
 
     fn end(not_sent: u64) -> WorkerReport {
@@ -288,8 +292,10 @@ mod tests {
                 seq,
                 from: at(1),
                 to: at(2),
+                phase: fluxfleet_proto::tally::Phase::Measure,
                 in_flight: 0,
                 tally,
+                health: None,
             }))
         };
         run.report(A, interval(0, FailureKind::Http(404)), clock_of(A));

@@ -62,7 +62,11 @@ impl From<&Latency> for wire::Latency {
         let (sum_us_hi, sum_us_lo) = halves(l.sum_us);
         let (sum_sq_hi, sum_sq_lo) = halves(l.sum_sq);
         Self {
-            histogram_v2: if l.histogram.is_empty() { Vec::new() } else { histogram::encode(&l.histogram) },
+            histogram_v2: if l.histogram().is_empty() {
+                Vec::new()
+            } else {
+                histogram::encode(l.histogram())
+            },
             overflow: l.overflow,
             sum_us_hi,
             sum_us_lo,
@@ -80,9 +84,9 @@ pub(super) fn latency(l: Option<wire::Latency>, field: &'static str) -> Result<L
     let wire::Latency { histogram_v2, overflow, sum_us_hi, sum_us_lo, sum_sq_hi, sum_sq_lo, min_us, max_us } =
         l;
     let histogram = if histogram_v2.is_empty() {
-        histogram::empty()
+        None
     } else {
-        histogram::decode(&histogram_v2).map_err(|source| InvalidMessage::Histogram { field, source })?
+        Some(histogram::decode(&histogram_v2).map_err(|source| InvalidMessage::Histogram { field, source })?)
     };
     let latency = Latency {
         overflow,
@@ -91,7 +95,7 @@ pub(super) fn latency(l: Option<wire::Latency>, field: &'static str) -> Result<L
         extremes: min_us.zip(max_us).map(|(a, b)| (Micros(a), Micros(b))),
         histogram,
     };
-    let count = u128::from(latency.histogram.len()) + u128::from(overflow);
+    let count = u128::from(latency.histogram().len()) + u128::from(overflow);
     let consistent = match latency.extremes {
         None => count == 0 && latency.sum_us == 0 && latency.sum_sq == 0,
         Some((min, max)) => {

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use super::common::{latency, mono, nanos, non_zero, text};
 use super::{InvalidMessage, out_of_range, require};
-use crate::failure::Failures;
+use crate::failure::{Failures, NotSent};
 use crate::id::TrialId;
+use crate::load::{Limits, Load, Warmup};
 use crate::message::{Acked, WorkerCommand, WorkerReport};
 use crate::peer::WorkerHello;
-use crate::tally::{Interval, Record, Records, Tally};
-use crate::trial::{Assignment, Method, Share, Strategy, Target, TrialEnd, Workload};
+use crate::tally::{Interval, Phase, Record, Records, Tally};
+use crate::trial::{
+    Assignment, DriverChoice, HttpVersion, Method, Share, Strategy, Target, Transport, TrialEnd, Workload,
+};
 use crate::units::Micros;
 use crate::wire;
 use wire::{worker_down::Message as Down, worker_up::Message as Up};
@@ -23,7 +26,9 @@ impl From<WorkerReport> for wire::WorkerUp {
         let message = match report {
             WorkerReport::Hello(h) => Up::Hello(h.into()),
             WorkerReport::ClockPong(p) => Up::ClockPong(p.into()),
-            WorkerReport::Ready(t) => Up::Ready(wire::Ready { trial_id: t.0 }),
+            WorkerReport::Ready(t, ceiling) => {
+                Up::Ready(wire::Ready { trial_id: t.0, ceiling: ceiling.map(Into::into) })
+            }
             WorkerReport::Interval(i) => Up::Interval((&*i).into()),
             WorkerReport::Records(r) => Up::Records(r.into()),
             WorkerReport::TrialDone(t, end) => Up::TrialDone(trial_done(t, end)),
@@ -39,7 +44,7 @@ impl TryFrom<wire::WorkerUp> for WorkerReport {
         Ok(match require(up.message, "message")? {
             Up::Hello(h) => Self::Hello(h.try_into()?),
             Up::ClockPong(p) => Self::ClockPong(p.try_into()?),
-            Up::Ready(r) => Self::Ready(TrialId(r.trial_id)),
+            Up::Ready(r) => Self::Ready(TrialId(r.trial_id), r.ceiling.map(TryInto::try_into).transpose()?),
             Up::Interval(i) => Self::Interval(Box::new(i.try_into()?)),
             Up::Records(r) => Self::Records(r.try_into()?),
             Up::TrialDone(d) => Self::TrialDone(TrialId(d.trial_id), trial_end(d)?),
@@ -128,7 +133,18 @@ impl TryFrom<wire::WorkerHello> for WorkerHello {
 
 impl From<Assignment> for wire::Prepare {
     fn from(a: Assignment) -> Self {
-        let Assignment { trial, strategy, target, workload, share, record_requests, interval } = a;
+        let Assignment {
+            trial,
+            strategy,
+            target,
+            workload,
+            share,
+            load,
+            limits,
+            calibrate,
+            record_requests,
+            interval,
+        } = a;
         Self {
             trial_id: trial.0,
             strategy: Some(strategy.into()),
@@ -141,6 +157,7 @@ impl From<Assignment> for wire::Prepare {
                     .map(|(name, value)| wire::Header { name, value })
                     .collect(),
                 max_body_bytes: target.max_body_bytes,
+                transport: Some(target.transport.into()),
             }),
             workload: Some(wire::Workload {
                 prompts: workload.prompts,
@@ -154,6 +171,17 @@ impl From<Assignment> for wire::Prepare {
             }),
             record_requests,
             interval_ms: u32::try_from(interval.as_millis()).unwrap_or(u32::MAX),
+            open: match load {
+                Load::Closed => None,
+                Load::Open(open) => Some(open.into()),
+            },
+            duration_ms: limits.duration.map(millis),
+            warmup: match limits.warmup {
+                Warmup::None => None,
+                Warmup::Time(d) => Some(wire::prepare::Warmup::WarmupMs(millis(d))),
+                Warmup::Items(n) => Some(wire::prepare::Warmup::WarmupItems(n)),
+            },
+            calibrate_ms: calibrate.map(|d| u32::try_from(d.as_millis()).unwrap_or(u32::MAX)),
         }
     }
 }
@@ -181,6 +209,7 @@ impl TryFrom<wire::Prepare> for Assignment {
                 timeout: Duration::from_millis(target.timeout_ms),
                 headers: target.headers.into_iter().map(|h| (h.name, h.value)).collect(),
                 max_body_bytes: target.max_body_bytes,
+                transport: target.transport.map(TryInto::try_into).transpose()?.unwrap_or_default(),
             },
             workload: Workload {
                 prompts: workload.prompts,
@@ -188,9 +217,50 @@ impl TryFrom<wire::Prepare> for Assignment {
                 seed: workload.seed,
             },
             share: Share { first_item: share.first_item, items: share.items, in_flight: share.in_flight },
+            load: match p.open {
+                None => Load::Closed,
+                Some(open) => Load::Open(open.try_into()?),
+            },
+            limits: Limits {
+                warmup: match p.warmup {
+                    None => Warmup::None,
+                    Some(wire::prepare::Warmup::WarmupMs(ms)) => Warmup::Time(Duration::from_millis(ms)),
+                    Some(wire::prepare::Warmup::WarmupItems(n)) => Warmup::Items(n),
+                },
+                duration: p.duration_ms.map(Duration::from_millis),
+            },
+            calibrate: p.calibrate_ms.map(|ms| Duration::from_millis(ms.into())),
             record_requests: p.record_requests,
             interval: Duration::from_millis(non_zero(p.interval_ms, "interval_ms")?.get().into()),
         })
+    }
+}
+
+impl From<Transport> for wire::Transport {
+    fn from(t: Transport) -> Self {
+        use wire::transport::Driver;
+        let Transport { driver, http, proxy, ca_pem, insecure } = t;
+        let driver = match driver {
+            DriverChoice::Auto => Driver::Auto,
+            DriverChoice::Direct => Driver::Direct,
+            DriverChoice::General => Driver::General,
+        };
+        Self { driver: driver.into(), http2: http == HttpVersion::Two, proxy, ca_pem, insecure }
+    }
+}
+
+impl TryFrom<wire::Transport> for Transport {
+    type Error = InvalidMessage;
+    fn try_from(t: wire::Transport) -> Result<Self, InvalidMessage> {
+        use wire::transport::Driver;
+        let driver = match Driver::try_from(t.driver) {
+            Ok(Driver::Auto) => DriverChoice::Auto,
+            Ok(Driver::Direct) => DriverChoice::Direct,
+            Ok(Driver::General) => DriverChoice::General,
+            Err(_) => return Err(out_of_range("driver", t.driver, "a driver of this protocol version")),
+        };
+        let http = if t.http2 { HttpVersion::Two } else { HttpVersion::One };
+        Ok(Self { driver, http, proxy: t.proxy, ca_pem: t.ca_pem, insecure: t.insecure })
     }
 }
 
@@ -231,7 +301,7 @@ impl TryFrom<wire::Strategy> for Strategy {
 
 impl From<&Interval> for wire::Interval {
     fn from(i: &Interval) -> Self {
-        let Interval { trial, seq, from, to, in_flight, tally: t } = i;
+        let Interval { trial, seq, from, to, phase, in_flight, tally: t, health } = i;
         Self {
             trial_id: trial.0,
             seq: *seq,
@@ -261,6 +331,19 @@ impl From<&Interval> for wire::Interval {
                     example: seen.example.clone(),
                 })
                 .collect(),
+            phase: wire_phase(*phase),
+            connections: t.connections,
+            pacer_lateness: Some((&t.pacer_lateness).into()),
+            send_gap: Some((&t.send_gap).into()),
+            not_sent_wait: Some((&t.not_sent_wait).into()),
+            connect_time: Some((&t.connect_time).into()),
+            tls_time: Some((&t.tls_time).into()),
+            not_sent: t
+                .not_sent
+                .iter()
+                .map(|(reason, items)| wire::NotSentCount { reason: reason.to_string(), items })
+                .collect(),
+            health: health.as_deref().map(Into::into),
         }
     }
 }
@@ -277,12 +360,22 @@ impl TryFrom<wire::Interval> for Interval {
         for e in i.errors {
             failures.add(e.kind.parse()?, e.count, e.example.as_deref());
         }
+        let not_sent_sum = i.not_sent.iter().try_fold(0u64, |sum, n| sum.checked_add(n.items));
+        if not_sent_sum.is_none() {
+            return Err(out_of_range("not_sent", "more than 2^64", "a number of items"));
+        }
+        let mut not_sent = NotSent::default();
+        for n in i.not_sent {
+            not_sent.add(n.reason.parse()?, n.items);
+        }
         Ok(Self {
             trial: TrialId(i.trial_id),
             seq: i.seq,
             from: mono(i.from_ns, "from_ns")?,
             to: mono(i.to_ns, "to_ns")?,
+            phase: phase(i.phase)?,
             in_flight: i.in_flight,
+            health: i.health.map(|h| h.try_into().map(Box::new)).transpose()?,
             tally: Tally {
                 requests_sent: i.requests_sent,
                 polls_sent: i.polls_sent,
@@ -292,15 +385,37 @@ impl TryFrom<wire::Interval> for Interval {
                 requests_failed: i.requests_failed,
                 bytes_received: i.bytes_received,
                 redirects: i.redirects,
+                connections: i.connections,
                 response_time: latency(i.response_time, "response_time")?,
                 service_time: latency(i.service_time, "service_time")?,
                 first_byte: latency(i.first_byte, "first_byte")?,
                 send_lateness: latency(i.send_lateness, "send_lateness")?,
                 failed_response_time: latency(i.failed_response_time, "failed_response_time")?,
                 generation_time: latency(i.generation_time, "generation_time")?,
+                pacer_lateness: latency(i.pacer_lateness, "pacer_lateness")?,
+                send_gap: latency(i.send_gap, "send_gap")?,
+                not_sent_wait: latency(i.not_sent_wait, "not_sent_wait")?,
+                connect_time: latency(i.connect_time, "connect_time")?,
+                tls_time: latency(i.tls_time, "tls_time")?,
                 failures,
+                not_sent,
             },
         })
+    }
+}
+
+fn wire_phase(phase: Phase) -> i32 {
+    match phase {
+        Phase::Warmup => wire::Phase::Warmup.into(),
+        Phase::Measure => wire::Phase::Measure.into(),
+    }
+}
+
+fn phase(phase: i32) -> Result<Phase, InvalidMessage> {
+    match wire::Phase::try_from(phase) {
+        Ok(wire::Phase::Warmup) => Ok(Phase::Warmup),
+        Ok(wire::Phase::Measure) => Ok(Phase::Measure),
+        Err(_) => Err(out_of_range("phase", phase, "a phase of this protocol version")),
     }
 }
 
@@ -324,6 +439,8 @@ impl From<Records> for wire::Records {
                         generation_time_us: r.generation_time.map(|m| m.0),
                         error_kind,
                         error,
+                        phase: wire_phase(r.phase),
+                        not_sent_reason: r.not_sent.map(|reason| reason.to_string()),
                     }
                 })
                 .collect(),
@@ -350,6 +467,8 @@ impl TryFrom<wire::Records> for Records {
                     Some(kind) => Some((kind.parse()?, r.error.unwrap_or_default())),
                     None => None,
                 },
+                phase: phase(r.phase)?,
+                not_sent: r.not_sent_reason.map(|reason| reason.parse()).transpose()?,
             })
         };
         Ok(Self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::failure::{FailureKind, Failures, NotSentReason};
-use fluxfleet_proto::tally::{Interval, Record, Records, Tally};
+use fluxfleet_proto::tally::{Interval, Phase, Record, Records, Tally};
 use fluxfleet_proto::trial::{Assignment, TrialEnd};
 use tokio::sync::mpsc;
 
@@ -185,7 +185,7 @@ impl<'a> Collector<'a> {
             }
         }
         self.control.gate.complete();
-        self.give(Output::Ready).await;
+        self.give(Output::Ready(None)).await;
         while self.crew.is_running() {
             tokio::select! {
                 part = self.crew.parts.recv() => self.take(part).await?,
@@ -297,8 +297,10 @@ impl<'a> Collector<'a> {
             seq: self.end.intervals,
             from: self.from,
             to: self.to,
+            phase: Phase::Measure,
             in_flight: self.in_flight,
             tally,
+            health: None,
         };
         self.end.intervals += 1;
         self.from = self.to;

@@ -76,7 +76,7 @@ impl Desk {
     pub(super) fn gave(&mut self, output: Option<Output>) {
         let Some(id) = self.trial() else { return };
         let report = match output {
-            Some(Output::Ready) => WorkerReport::Ready(id),
+            Some(Output::Ready(ceiling)) => WorkerReport::Ready(id, ceiling),
             Some(Output::Interval(interval)) => WorkerReport::Interval(interval),
             Some(Output::Records(records)) => WorkerReport::Records(records),
             Some(Output::Done(end)) => {

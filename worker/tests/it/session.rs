@@ -26,7 +26,7 @@ pub(crate) fn prepare(peer: &Peer, trial: Trial, id: u32) {
 }
 
 pub(crate) fn ready(peer: &Peer, id: u32) {
-    assert_eq!(peer.next(), Some(WorkerReport::Ready(TrialId(id))));
+    assert_eq!(peer.next(), Some(WorkerReport::Ready(TrialId(id), None)));
 }
 
 /// The zero of any process's clock has passed.

@@ -127,7 +127,7 @@ fn a_trial_whose_owner_is_gone_stops_at_once() {
     });
     let trial = Trial::single(&server).items(50).in_flight(2);
     let (handle, mut outputs) = engine::prepare(trial.assignment, std::num::NonZeroUsize::MIN).unwrap();
-    assert!(matches!(outputs.blocking_recv(), Some(Output::Ready)));
+    assert!(matches!(outputs.blocking_recv(), Some(Output::Ready(None))));
     handle.start(Clock::now());
     (0..2).for_each(|_| arrivals.recv().unwrap());
     drop(handle);
@@ -142,7 +142,7 @@ fn a_reader_that_reads_nothing_slows_the_load_down_and_loses_nothing() {
     let mut trial = Trial::single(&server).items(60_000).in_flight(32).records();
     trial.assignment.interval = Duration::from_secs(3600);
     let (handle, mut outputs) = engine::prepare(trial.assignment, std::num::NonZeroUsize::MIN).unwrap();
-    assert!(matches!(outputs.blocking_recv(), Some(Output::Ready)));
+    assert!(matches!(outputs.blocking_recv(), Some(Output::Ready(None))));
     handle.start(Clock::now());
     // The load comes to rest with bounded room full; whatever the machine's speed, it can never have sent all.
     let mut before = usize::MAX;

@@ -107,11 +107,15 @@ pub(crate) fn failure_kinds() -> Vec<FailureKind> {
     named.iter().map(|name| name.parse().expect("a kind")).collect()
 }
 
-pub(crate) fn not_sent_reasons() -> [NotSentReason; 4] {
+pub(crate) fn not_sent_reasons() -> [NotSentReason; 8] {
     [
         NotSentReason::Interrupted,
         NotSentReason::WorkerLost,
         NotSentReason::WorkerFault,
         NotSentReason::NotStarted,
+        NotSentReason::NoEndpoint,
+        NotSentReason::NoPlace,
+        NotSentReason::TimeUp,
+        NotSentReason::ErrorLimit,
     ]
 }

@@ -156,6 +156,9 @@ fn not_sent(reason: NotSentReason) -> &'static str {
         NotSentReason::WorkerFault => "their worker could not go on",
         NotSentReason::NotStarted => "the run ended before it",
         NotSentReason::NoEndpoint => "the service has no such endpoint",
+        NotSentReason::NoPlace => "no place in flight came free in time (--max-in-flight)",
+        NotSentReason::TimeUp => "the time was up (--duration)",
+        NotSentReason::ErrorLimit => "more had failed than --error-limit allows",
     }
 }
 

@@ -163,6 +163,9 @@ fn not_sent(reason: NotSentReason) -> &'static str {
         NotSentReason::WorkerFault => "所属工作节点无法继续",
         NotSentReason::NotStarted => "运行在此之前已结束",
         NotSentReason::NoEndpoint => "服务没有该端点",
+        NotSentReason::NoPlace => "在途请求数已满, 未能及时空出 (--max-in-flight)",
+        NotSentReason::TimeUp => "时间已到 (--duration)",
+        NotSentReason::ErrorLimit => "失败数超过 --error-limit 允许的上限",
     }
 }
 

@@ -33,6 +33,7 @@ impl Trial {
                     timeout: Duration::from_secs(20),
                     headers: vec![],
                     max_body_bytes: 1 << 20,
+                    transport: fluxfleet_proto::trial::Transport::default(),
                 },
                 workload: Workload {
                     prompts: vec!["一只猫".into(), "a dog".into(), "a \"bird\"".into()],
@@ -40,6 +41,9 @@ impl Trial {
                     seed: 40,
                 },
                 share: Share { first_item: 0, items: 1, in_flight: 1 },
+                load: fluxfleet_proto::load::Load::Closed,
+                limits: fluxfleet_proto::load::Limits::default(),
+                calibrate: None,
                 record_requests: false,
                 interval: Duration::from_millis(20),
             },
@@ -147,7 +151,7 @@ pub(crate) fn run_with(trial: Trial, then: impl FnOnce(&Handle)) -> Outcome {
     let items = trial.assignment.share.items;
     let (handle, mut outputs) =
         engine::prepare(trial.assignment, NonZeroUsize::new(trial.threads).unwrap()).unwrap();
-    assert!(matches!(outputs.blocking_recv(), Some(Output::Ready)), "ready comes first");
+    assert!(matches!(outputs.blocking_recv(), Some(Output::Ready(None))), "ready comes first");
     then(&handle);
     let outcome = gather(&mut outputs).unwrap();
     let not_sent = outcome.end.not_sent.map_or(0, |(n, _)| n);
@@ -163,7 +167,7 @@ pub(crate) fn gather(outputs: &mut tokio::sync::mpsc::Receiver<Output>) -> Resul
     let mut until = None;
     while let Some(output) = outputs.blocking_recv() {
         match output {
-            Output::Ready => panic!("ready twice"),
+            Output::Ready(_) => panic!("ready twice"),
             Output::Interval(i) => {
                 assert_eq!(i.seq, intervals);
                 assert!(until.is_none_or(|u| u == i.from) && i.from <= i.to, "spans join");
