@@ -6,8 +6,8 @@ mod trial;
 mod watch;
 
 pub use outcome::{
-    AgentOutcome, Ending, Lost, PlacedSample, RunOutcome, StrategyOutcome, TrialOutcome, Window,
-    WorkerOutcome, WorkerTrial,
+    AgentOutcome, Ending, HealthPoint, Lost, PlacedSample, Point, RunOutcome, StrategyOutcome, TrialOutcome,
+    Window, WorkerHealth, WorkerOutcome, WorkerTrial,
 };
 pub use spool::{RecordSpool, SpoolError, SpooledRecord};
 pub use trial::{MergeError, TrialMerge};

@@ -95,7 +95,7 @@ fn config(plan: &Plan, score: ScoreSettings) -> TestConfig {
     };
     TestConfig {
         url: masked(&plan.target.base_url),
-        items_per_strategy: plan.items,
+        items_per_strategy: plan.items.unwrap_or_default(),
         concurrent: plan.concurrent.get(),
         timeout_s: plan.target.timeout.as_secs_f64(),
         cooldown_s: plan.cooldown.as_secs_f64(),
@@ -139,7 +139,11 @@ fn detail_absent(outcome: &RunOutcome) -> Option<DetailAbsent> {
     }
     Some(match outcome.plan.output.records {
         RecordsPolicy::Auto => DetailAbsent::TooMany {
-            items: outcome.plan.items.saturating_mul(outcome.plan.strategies.len() as u64),
+            items: outcome
+                .plan
+                .items
+                .unwrap_or_default()
+                .saturating_mul(outcome.plan.strategies.len() as u64),
             limit: AUTO_RECORDS_ITEMS,
         },
         RecordsPolicy::None | RecordsPolicy::All => DetailAbsent::NotAsked,

@@ -10,6 +10,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fluxfleet_proto::arrival::Arrivals;
+use fluxfleet_proto::load::{Limits, WhenFull};
 use fluxfleet_proto::trial::{Strategy, Target, Workload};
 
 pub use build::{InvalidPlan, Problem};
@@ -23,10 +25,19 @@ pub struct Plan {
     pub target: Target,
     /// What is asked for.
     pub workload: Workload,
-    /// Items per strategy for the whole fleet; at least 1.
-    pub items: u64,
+    /// Items per strategy for the whole fleet; at least 1. `None`: as many as fit into the time of `limits` or of
+    /// the arrivals.
+    pub items: Option<u64>,
     /// What the user asked to have in flight, before strategies make their own of it.
     pub concurrent: NonZeroU32,
+    /// When requests start.
+    pub load: PlannedLoad,
+    /// Warm-up and measured time of each strategy, for the whole fleet.
+    pub limits: Limits,
+    /// How much may fail before a strategy is stopped. `None`: everything.
+    pub error_limit: Option<ErrorLimit>,
+    /// Let each worker measure its ceiling for so long before its first trial. `None`: do not.
+    pub calibrate: Option<Duration>,
     /// Strategies in the order they run; never empty, no name twice.
     pub strategies: Vec<PlannedStrategy>,
     /// Pause between two strategies.
@@ -46,8 +57,38 @@ pub struct Plan {
 pub struct PlannedStrategy {
     /// How it asks.
     pub strategy: Strategy,
-    /// Requests that the whole fleet holds in flight.
+    /// Requests that the whole fleet holds in flight; in an open load the most at a time
+    /// ([`NO_LIMIT`](fluxfleet_proto::load::NO_LIMIT): any number).
     pub in_flight: NonZeroU32,
+}
+
+/// When the requests of every strategy start.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PlannedLoad {
+    /// As soon as another has ended.
+    Closed,
+    /// At their own times.
+    Open {
+        /// In items a second (a request of `n` items counts as `n`), except for a replay, whose entries are
+        /// requests.
+        arrivals: Arrivals,
+        /// What happens to an arrival that finds no place in flight.
+        when_full: WhenFull,
+    },
+}
+
+/// How much may fail before a strategy is stopped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ErrorLimit {
+    /// So many items.
+    Items(u64),
+    /// This share of the items that ended, 0 to 1, once [`ErrorLimit::LEAST`] have ended.
+    Share(f64),
+}
+
+impl ErrorLimit {
+    /// Items that must have ended before a share of them says anything.
+    pub const LEAST: u64 = 20;
 }
 
 /// Who generates the load and who watches the host.
@@ -122,7 +163,8 @@ impl Plan {
             RecordsPolicy::All => true,
             RecordsPolicy::None => false,
             RecordsPolicy::Auto => {
-                self.items.saturating_mul(self.strategies.len() as u64) <= AUTO_RECORDS_ITEMS
+                let items = self.items.unwrap_or(u64::MAX);
+                items.saturating_mul(self.strategies.len() as u64) <= AUTO_RECORDS_ITEMS
             }
         }
     }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use fluxfleet_proto::clock::{ClockOffset, Mono};
 use fluxfleet_proto::failure::NotSentReason;
+use fluxfleet_proto::health::Ceiling;
 use fluxfleet_proto::id::{PeerId, RunId, TrialId};
+use fluxfleet_proto::latency::Latency;
 use fluxfleet_proto::peer::{AgentHello, WorkerHello};
 use fluxfleet_proto::reading::HostSample;
-use fluxfleet_proto::tally::Tally;
+use fluxfleet_proto::tally::{Phase, Tally};
 
 use super::RecordSpool;
 use crate::plan::{Plan, PlannedStrategy};
@@ -72,18 +74,91 @@ pub enum Ending {
 pub struct TrialOutcome {
     /// Its number.
     pub trial: TrialId,
-    /// Items planned for the fleet. Equals ok + failed + not sent.
+    /// Items planned for the fleet's measured phase. Equals ok + failed + not sent.
     pub items_planned: u64,
-    /// Everything recorded.
+    /// Everything recorded in the measured phase.
     pub tally: Tally,
-    /// Items never sent, by reason.
+    /// Everything recorded in the warm-up, which is part of nothing else here.
+    pub warmup: Tally,
+    /// Items of the measured phase never sent, by reason.
     pub not_sent: BTreeMap<NotSentReason, u64>,
-    /// First send to last end. `None` when nothing was sent.
+    /// First send to last end in the measured phase. `None` when nothing was sent.
     pub window: Option<Window>,
     /// The start barrier.
     pub planned_start: Option<Mono>,
+    /// The trial second by second, by time, both phases.
+    pub series: Vec<Point>,
     /// Each worker's part, in the order of the run's workers.
     pub workers: Vec<WorkerTrial>,
+}
+
+/// What the whole fleet did in one stretch of a trial (about a second).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// Beginning and end of the stretch, on the coordinator's clock.
+    pub span: Window,
+    /// Which phase it counts.
+    pub phase: Phase,
+    /// Requests sent.
+    pub requests_sent: u64,
+    /// Items that ended well, failed, and were given up unsent.
+    pub items_ok: u64,
+    /// See `items_ok`.
+    pub items_failed: u64,
+    /// See `items_ok`.
+    pub items_not_sent: u64,
+    /// Requests in flight at its end, of all workers.
+    pub in_flight: u64,
+    /// Requests in `response_sum_us`: those with at least one item ok.
+    pub responses: u64,
+    /// Sum of their response times, in microseconds: a mean that merges.
+    pub response_sum_us: u128,
+    /// The longest of them, in microseconds.
+    pub response_max_us: Option<u64>,
+}
+
+/// How one worker's generator fared in a trial.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WorkerHealth {
+    /// Its ceiling, when it was measured in this trial or an earlier one of the run.
+    pub ceiling: Option<Ceiling>,
+    /// Interval by interval.
+    pub points: Vec<HealthPoint>,
+    /// How late its runtimes came to tasks that were due.
+    pub poll_delay: Latency,
+    /// Files it may have open, and ports that its machine gives to outgoing connections.
+    pub open_files_limit: Option<u64>,
+    /// See `open_files_limit`.
+    pub ports_limit: Option<u64>,
+}
+
+/// A worker's condition over one interval. Unknown is `None`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HealthPoint {
+    /// The interval, on the coordinator's clock.
+    pub span: Window,
+    /// Which phase the interval was of.
+    pub phase: Phase,
+    /// The busiest load thread's share of processor time, 0 to 1.
+    pub busiest_thread: Option<f64>,
+    /// The mean over its load threads.
+    pub mean_thread: Option<f64>,
+    /// The busiest core of its machine, 0 to 1.
+    pub busiest_core: Option<f64>,
+    /// Pacer lateness, 99th percentile, in microseconds. `None` in a closed load.
+    pub pacer_lateness_p99_us: Option<u64>,
+    /// Poll delay, 99th percentile, in microseconds.
+    pub poll_delay_p99_us: Option<u64>,
+    /// Files open.
+    pub open_files: Option<u64>,
+    /// Ports in use.
+    pub ports_used: Option<u64>,
+    /// Connections that could not be opened or broke.
+    pub socket_errors: u64,
+    /// Resident memory in bytes.
+    pub resident_bytes: Option<u64>,
+    /// Requests sent in the interval.
+    pub requests_sent: u64,
 }
 
 /// A span on the coordinator's clock.
@@ -109,7 +184,7 @@ impl Window {
 }
 
 /// One worker's part of a trial.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WorkerTrial {
     /// Who.
     pub peer: PeerId,
@@ -123,6 +198,10 @@ pub struct WorkerTrial {
     pub items_not_sent: u64,
     /// When it began minus the start barrier, in microseconds. `None` when it never began.
     pub start_skew_us: Option<i64>,
+    /// How its generator fared.
+    pub health: WorkerHealth,
+    /// Requests sent in the measured phase.
+    pub requests_sent: u64,
 }
 
 /// A worker over the whole run.

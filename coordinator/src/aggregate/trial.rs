@@ -9,7 +9,7 @@ use fluxfleet_proto::tally::{Interval, Records, Tally};
 use fluxfleet_proto::trial::{Share, TrialEnd};
 use thiserror::Error;
 
-use super::{SpooledRecord, TrialOutcome, Window, WorkerTrial};
+use super::{SpooledRecord, TrialOutcome, Window, WorkerHealth, WorkerTrial};
 
 /// A report that contradicts what the worker said before.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -275,12 +275,16 @@ impl TrialMerge {
                     let ns = s.signed_nanos_since(p);
                     (ns + 500 * ns.signum()) / 1000
                 }),
+                health: WorkerHealth::default(),
+                requests_sent: part.requests,
             });
         }
         TrialOutcome {
             trial: self.trial,
             items_planned: self.workers.iter().map(|w| w.share.items).sum(),
             tally: self.tally,
+            warmup: Tally::default(),
+            series: Vec::new(),
             not_sent,
             window,
             planned_start,

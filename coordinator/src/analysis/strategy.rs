@@ -24,8 +24,12 @@ pub(super) fn report(
 ) -> StrategyReport {
     let (items, measured) = match &outcome.ending {
         Ending::Ran(trial) => (items_of(trial), Ok(Box::new(measure(trial, run, names, score)))),
-        Ending::Skipped(why) => (none_sent(run.plan.items), Err(Missing::Skipped(why.clone()))),
-        Ending::NotStarted(reason) => (none_sent(run.plan.items), Err(Missing::NotStarted(*reason))),
+        Ending::Skipped(why) => {
+            (none_sent(run.plan.items.unwrap_or_default()), Err(Missing::Skipped(why.clone())))
+        }
+        Ending::NotStarted(reason) => {
+            (none_sent(run.plan.items.unwrap_or_default()), Err(Missing::NotStarted(*reason)))
+        }
     };
     let strategy = &outcome.planned.strategy;
     StrategyReport {

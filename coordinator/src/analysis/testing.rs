@@ -20,7 +20,7 @@ use fluxfleet_proto::units::Micros;
 
 use crate::aggregate::{
     AgentOutcome, Ending, Lost, PlacedSample, RecordSpool, RunOutcome, SpooledRecord, StrategyOutcome,
-    TrialOutcome, Window, WorkerOutcome, WorkerTrial,
+    TrialOutcome, Window, WorkerHealth, WorkerOutcome, WorkerTrial,
 };
 use crate::plan::{FleetPlan, Lang, OutputPlan, Plan, PlannedStrategy, RecordsPolicy};
 
@@ -192,6 +192,8 @@ impl RunSketch {
                 not_sent,
                 window: sent.then_some(Window { from: at(from), to: at(to) }),
                 planned_start: Some(at(from)),
+                warmup: Tally::default(),
+                series: Vec::new(),
                 workers: vec![WorkerTrial {
                     peer: WORKER,
                     items_planned: planned,
@@ -199,6 +201,8 @@ impl RunSketch {
                     items_failed: sketch.failed_items(),
                     items_not_sent: unsent,
                     start_skew_us: Some(140),
+                    health: WorkerHealth::default(),
+                    requests_sent: tally.requests_sent,
                 }],
                 tally,
             })),
@@ -352,7 +356,11 @@ fn plan() -> Plan {
             parameters_json: r#"{"num_inference_steps":25,"width":512}"#.into(),
             seed: 1,
         },
-        items: 20,
+        items: Some(20),
+        load: crate::plan::PlannedLoad::Closed,
+        limits: fluxfleet_proto::load::Limits::default(),
+        error_limit: None,
+        calibrate: None,
         concurrent: NonZeroU32::new(3).expect("3"),
         strategies: Vec::new(),
         cooldown: Duration::from_secs(10),
@@ -406,6 +414,8 @@ pub(crate) fn troubled_run() -> RunSketch {
                 items_failed: 0,
                 items_not_sent: 2,
                 start_skew_us: Some(-7_250),
+                health: WorkerHealth::default(),
+                requests_sent: 2,
             });
             run.agents[0].gaps = 3;
         })

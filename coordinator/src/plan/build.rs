@@ -155,8 +155,12 @@ fn build(raw: &RawPlan, p: &mut Problems) -> Plan {
             transport: fluxfleet_proto::trial::Transport::default(),
         },
         workload: workload(raw, p),
-        items,
+        items: Some(items),
         concurrent,
+        load: super::PlannedLoad::Closed,
+        limits: fluxfleet_proto::load::Limits::default(),
+        error_limit: None,
+        calibrate: None,
         strategies,
         cooldown: p.duration("--cooldown", given(&raw.cooldown), defaults::COOLDOWN, zero, MAX_PAUSE),
         sample_period: p.duration(
@@ -369,7 +373,7 @@ mod tests {
     fn nothing_given_is_the_seeds_plan() {
         let plan = Plan::build(&RawPlan::default()).expect("the defaults are valid");
         assert_eq!(plan.target.base_url, "http://localhost:8000");
-        assert_eq!((plan.items, plan.concurrent.get()), (20, 3));
+        assert_eq!((plan.items, plan.concurrent.get()), (Some(20), 3));
         assert_eq!(plan.strategies.len(), 1);
         assert_eq!(plan.strategies[0].strategy.name, "baseline");
         assert_eq!(plan.workload.prompts.len(), 10);
@@ -433,7 +437,7 @@ mod tests {
             r.strategies = vec!["async".into()];
         })))
         .expect("valid");
-        assert_eq!((plan.items, plan.target.base_url.as_str()), (9, "http://a"));
+        assert_eq!((plan.items, plan.target.base_url.as_str()), (Some(9), "http://a"));
         assert_eq!(plan.target.headers.len(), 2);
         assert_eq!(plan.strategies[0].strategy.path(), "/q/submit");
     }

@@ -152,7 +152,8 @@ impl Conductor<'_> {
     async fn trial(&mut self, trial: TrialId, planned: &PlannedStrategy) -> Result<TrialOutcome, RunError> {
         let threads: Vec<u32> = self.fleet.workers().map(|w| w.hello.threads).collect();
         let per_request = planned.strategy.items_per_request();
-        let shares = split_trial(self.plan.items, planned.in_flight, per_request, &threads);
+        let shares =
+            split_trial(self.plan.items.unwrap_or_default(), planned.in_flight, per_request, &threads);
         let shares: Vec<_> = self.fleet.workers().map(|w| w.peer).zip(shares).collect();
         let assignment = Assignment {
             trial,
