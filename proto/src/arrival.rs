@@ -61,7 +61,7 @@ impl Arrivals {
     }
 
     /// All arrivals in order, dealt to `lanes` lanes (at least 1).
-    pub fn sequence(&self, lanes: u32) -> Sequence<'_> {
+    pub fn sequence(&self, lanes: u32) -> Sequence {
         Sequence::new(self, lanes.max(1))
     }
 

@@ -154,6 +154,13 @@ impl NotSent {
     }
 }
 
+impl FailureKind {
+    /// Whether a connection could not be opened, or broke.
+    pub fn is_of_the_socket(self) -> bool {
+        matches!(self, Self::Connect | Self::Tls | Self::Disconnected)
+    }
+}
+
 /// Failed items by kind, each kind with one example.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failures(BTreeMap<FailureKind, Seen>);

@@ -18,10 +18,14 @@
 //! Every trial ends with exactly one [`Output::Done`] or [`Output::Fault`], after everything else. Dropping the
 //! [`Handle`] stops the load at once: load is never left without an owner.
 
+mod calibrate;
 mod collect;
+mod crowd;
+mod deadline;
 mod files;
 mod gate;
 mod load;
+mod open;
 mod shared;
 
 use std::num::NonZeroUsize;
@@ -90,7 +94,7 @@ pub fn prepare(
     assignment: Assignment,
     threads: NonZeroUsize,
 ) -> Result<(Handle, mpsc::Receiver<Output>), std::io::Error> {
-    let control = Arc::new(Control::new(assignment.share, Gate::default()));
+    let control = Arc::new(Control::new(assignment.share, assignment.limits, Gate::default()));
     let (outputs, receiver) = mpsc::channel(OUTPUT_ROOM);
     // Made first: if the thread cannot be started, dropping it stops nothing that runs.
     let handle = Handle { control: Arc::clone(&control) };

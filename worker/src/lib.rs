@@ -13,11 +13,13 @@
 //! | [`session`] | the stream to the coordinator, on a thread of its own |
 //! | [`engine`] | runs one trial: start barrier, load threads, merged intervals; usable without a coordinator |
 //! | `schedule` | *when* requests are meant to start |
+//! | `pacer` | *when* in practice: each arrival at its time |
 //! | `claim` | *what* is asked for next: each item once |
 //! | `stop` | *until* when |
 //! | `strategy` | *how* items are asked for: bodies, calls, polls |
 //! | `drive` | *how* requests travel: HTTP drivers, pools, redirects, failure kinds |
 //! | `judge` | whether an answer shows the items |
+//! | `health` | what the system says of this process |
 //! | `record` | what a load thread records; each request once |
 //! | [`error`] | why a worker ends, and its exit code |
 
@@ -26,7 +28,10 @@ pub mod config;
 mod drive;
 pub mod engine;
 pub mod error;
+mod health;
 mod judge;
+mod null_server;
+mod pacer;
 mod record;
 mod schedule;
 pub mod session;

@@ -4,9 +4,13 @@
 //! then its items have failed as interrupted: whatever cuts a request off, its items are counted.
 
 use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
 
+use fluxfleet_proto::arrival::{Arrivals, GAP_UNIT};
 use fluxfleet_proto::clock::{Clock, Mono};
-use fluxfleet_proto::failure::FailureKind;
+use fluxfleet_proto::failure::{FailureKind, NotSentReason};
+use fluxfleet_proto::load::OpenLoad;
 use fluxfleet_proto::tally::{Phase, Record, Tally};
 use fluxfleet_proto::units::Micros;
 
@@ -17,30 +21,68 @@ use crate::judge::Verdict;
 /// Requests per [`Records`](fluxfleet_proto::tally::Records) message at most.
 pub(crate) const RECORDS_PER_MESSAGE: usize = 1000;
 
+/// A tally of each phase, for the thread to go on with or to hand over.
+#[derive(Debug, Default)]
+pub(crate) struct Tallies {
+    pub(crate) warmup: Box<Tally>,
+    pub(crate) measured: Box<Tally>,
+}
+
+impl Tallies {
+    fn of(&mut self, phase: Phase) -> &mut Tally {
+        match phase {
+            Phase::Warmup => &mut self.warmup,
+            Phase::Measure => &mut self.measured,
+        }
+    }
+
+    /// Forgets everything, keeping the memory.
+    pub(crate) fn clear(&mut self) {
+        self.warmup.clear();
+        self.measured.clear();
+    }
+}
+
 /// One load thread's recorder.
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    tally: Box<Tally>,
+    tallies: Tallies,
     in_flight: u64,
     /// Requests in detail; `None`: nobody asked for them.
     records: Option<Vec<Record>>,
+    /// First send and last end in the measured phase.
     active: Option<(Mono, Mono)>,
+    /// Of an open load.
+    gaps: Option<Gaps>,
+    socket_errors: u64,
 }
 
 impl Recorder {
-    /// An empty recorder.
-    pub(crate) fn new(records: bool) -> Self {
-        Self { tally: Box::default(), in_flight: 0, records: records.then(Vec::new), active: None }
+    /// An empty recorder. `gaps` for an open load.
+    pub(crate) fn new(records: bool, gaps: Option<Gaps>) -> Self {
+        Self {
+            tallies: Tallies::default(),
+            in_flight: 0,
+            records: records.then(Vec::new),
+            active: None,
+            gaps,
+            socket_errors: 0,
+        }
     }
 
     /// Hands over what was recorded and goes on with `spare`, which is empty.
-    pub(crate) fn swap(&mut self, spare: Box<Tally>) -> Box<Tally> {
-        std::mem::replace(&mut self.tally, spare)
+    pub(crate) fn swap(&mut self, spare: Tallies) -> Tallies {
+        std::mem::replace(&mut self.tallies, spare)
     }
 
     /// Requests in flight.
     pub(crate) fn in_flight(&self) -> u64 {
         self.in_flight
+    }
+
+    /// Connections that could not be opened or broke, since this was last asked.
+    pub(crate) fn take_socket_errors(&mut self) -> u64 {
+        std::mem::take(&mut self.socket_errors)
     }
 
     /// Hands over the records held, if there are any.
@@ -55,22 +97,58 @@ impl Recorder {
             .then(|| std::mem::replace(records, Vec::with_capacity(RECORDS_PER_MESSAGE)))
     }
 
-    /// First send and last end.
+    /// First send and last end in the measured phase.
     pub(crate) fn active(&self) -> Option<(Mono, Mono)> {
         self.active
     }
 
-    fn begin(&mut self, intended: Mono, sent: Mono) {
+    /// The pacer took up an arrival for which there was a place.
+    pub(crate) fn took_up(&mut self, phase: Phase, lateness: Duration) {
+        self.tallies.of(phase).pacer_lateness.record(lateness.into());
+    }
+
+    /// An arrival is not sent, now.
+    pub(crate) fn gave_up(&mut self, claim: Claim, intended: Mono, reason: NotSentReason, now: Mono) {
+        let waited = Micros::from_duration(now.since(intended));
+        let tally = self.tallies.of(claim.phase);
+        tally.not_sent.add(reason, claim.items.into());
+        tally.not_sent_wait.record(waited);
+        if let Some(records) = &mut self.records {
+            records.push(Record {
+                phase: claim.phase,
+                first_item: claim.first,
+                items: claim.items,
+                items_ok: 0,
+                intended,
+                response_time: waited,
+                service_time: Micros(0),
+                generation_time: None,
+                error: None,
+                not_sent: Some(reason),
+            });
+        }
+    }
+
+    fn begin(&mut self, facts: &Facts) {
+        let Facts { claim, intended, sent, lane } = *facts;
         self.in_flight += 1;
-        self.tally.requests_sent += 1;
-        self.tally.send_lateness.record(sent.since(intended).into());
-        let (first, last) = self.active.unwrap_or((sent, sent));
-        self.active = Some((first.min(sent), last));
+        let tally = self.tallies.of(claim.phase);
+        tally.requests_sent += 1;
+        tally.send_lateness.record(sent.since(intended).into());
+        if let (Some(gaps), Some(lane)) = (&mut self.gaps, lane)
+            && let Some(gap) = gaps.gap(lane, sent)
+        {
+            tally.send_gap.record(gap);
+        }
+        if claim.phase == Phase::Measure {
+            let (first, last) = self.active.unwrap_or((sent, sent));
+            self.active = Some((first.min(sent), last));
+        }
     }
 
     fn end(&mut self, asked: &Facts, progress: &Progress, verdict: Verdict, end: Mono) {
         let Verdict { ok, failed, generation_time } = verdict;
-        let items = asked.claim.items;
+        let Claim { phase, first, items } = asked.claim;
         debug_assert_eq!(
             u64::from(ok) + failed.iter().map(|f| u64::from(f.items)).sum::<u64>(),
             u64::from(items),
@@ -79,8 +157,10 @@ impl Recorder {
         let response_time = Micros::from_duration(end.since(asked.intended));
         let service_time = Micros::from_duration(end.since(asked.sent));
         self.in_flight -= 1;
-        self.active = self.active.map(|(first, last)| (first, last.max(end)));
-        let t = &mut *self.tally;
+        if phase == Phase::Measure {
+            self.active = self.active.map(|(first, last)| (first, last.max(end)));
+        }
+        let t = self.tallies.of(phase);
         t.polls_sent += progress.polls();
         t.bytes_received += progress.bytes();
         t.redirects += progress.redirects();
@@ -105,12 +185,12 @@ impl Recorder {
         for failure in &failed {
             t.items_failed += u64::from(failure.items);
             t.failures.add(failure.kind, failure.items.into(), Some(&failure.text));
+            self.socket_errors += u64::from(failure.kind.is_of_the_socket());
         }
         if let Some(records) = &mut self.records {
             records.push(Record {
-                phase: Phase::Measure,
-                not_sent: None,
-                first_item: asked.claim.first,
+                phase,
+                first_item: first,
                 items,
                 items_ok: ok,
                 intended: asked.intended,
@@ -118,8 +198,42 @@ impl Recorder {
                 service_time,
                 generation_time,
                 error: failed.into_iter().next().map(|f| (f.kind, f.text)),
+                not_sent: None,
             });
         }
+    }
+}
+
+/// Gaps between the sends of each lane, in units of the gap that was expected there and then: what is recorded has
+/// one law whatever the rate, which shows whether the arrivals asked for were the arrivals sent.
+#[derive(Debug)]
+pub(crate) struct Gaps {
+    load: Arc<OpenLoad>,
+    start: Mono,
+    /// By the worker's lanes: expected arrivals of the fleet up to the lane's last send.
+    last: Vec<Option<f64>>,
+}
+
+impl Gaps {
+    /// None so far. `None` for a load whose gaps follow no law.
+    pub(crate) fn new(load: &Arc<OpenLoad>, start: Mono) -> Option<Self> {
+        matches!(load.arrivals, Arrivals::Drawn { .. }).then(|| Self {
+            last: vec![None; load.lanes.count as usize],
+            load: Arc::clone(load),
+            start,
+        })
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturating, and never negative"
+    )]
+    fn gap(&mut self, lane: u32, sent: Mono) -> Option<Micros> {
+        let lanes = self.load.lanes;
+        let position = self.load.arrivals.expected(sent.since(self.start));
+        let last = self.last.get_mut(lane.checked_sub(lanes.first)? as usize)?.replace(position)?;
+        Some(Micros(((position - last) / f64::from(lanes.of) * GAP_UNIT) as u64))
     }
 }
 
@@ -129,6 +243,8 @@ struct Facts {
     claim: Claim,
     intended: Mono,
     sent: Mono,
+    /// In an open load.
+    lane: Option<u32>,
 }
 
 /// A request in flight.
@@ -142,11 +258,15 @@ pub(crate) struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     /// The request goes out now.
-    pub(crate) fn begin(recorder: &'a RefCell<Recorder>, claim: Claim, intended: Mono) -> Self {
+    pub(crate) fn begin(
+        recorder: &'a RefCell<Recorder>,
+        claim: Claim,
+        intended: Mono,
+        lane: Option<u32>,
+    ) -> Self {
         // Read last: what comes before belongs to the lateness, what comes after to the service.
-        let sent = Clock::now();
-        recorder.borrow_mut().begin(intended, sent);
-        let facts = Facts { claim, intended, sent };
+        let facts = Facts { claim, intended, sent: Clock::now(), lane };
+        recorder.borrow_mut().begin(&facts);
         Self { recorder, facts, progress: Progress::default(), ended: false }
     }
 
@@ -201,16 +321,16 @@ mod tests {
         fn however_requests_end_every_item_is_counted_once_and_records_equal_the_histograms(
             requests in proptest::collection::vec((0u32..4, 0u32..4, any::<bool>()), 0..30),
         ) {
-            let recorder = RefCell::new(Recorder::new(true));
+            let recorder = RefCell::new(Recorder::new(true, None));
             let mut items = 0;
             for (at, &(ok, failed, cut)) in requests.iter().enumerate() {
-                let claim = Claim { first: at as u64, items: ok + failed };
+                let claim = Claim { phase: Phase::Measure, first: at as u64, items: ok + failed };
                 items += u64::from(claim.items);
-                let asked = Asked::begin(&recorder, claim, Clock::now());
+                let asked = Asked::begin(&recorder, claim, Clock::now(), None);
                 if cut { drop(asked) } else { asked.end(verdict(ok, failed)); }
             }
             let mut recorder = recorder.into_inner();
-            let tally = recorder.swap(Box::default());
+            let tally = recorder.swap(Tallies::default()).measured;
             prop_assert_eq!(recorder.in_flight(), 0);
             prop_assert_eq!(tally.items_ended(), items);
             prop_assert_eq!(tally.items_failed, tally.failures.total());

@@ -31,8 +31,8 @@ pub struct Planned {
 /// - The measured phase ends with its items, with its time, or with the sequence, whichever is first. Its time
 ///   begins when a [`Warmup::Time`] ends; with its first arrival after [`Warmup::Items`]; else with the trial.
 #[derive(Clone, Debug)]
-pub struct Phases<'a> {
-    arrivals: Sequence<'a>,
+pub struct Phases {
+    arrivals: Sequence,
     size: u64,
     items: Option<u64>,
     warmup: Warmup,
@@ -44,9 +44,9 @@ pub struct Phases<'a> {
     over: bool,
 }
 
-impl<'a> Sequence<'a> {
+impl Sequence {
     /// Those arrivals that take place. `size`: items of a full request; `items`: of the fleet's measured phase.
-    pub fn phases(self, size: NonZeroU32, items: Option<u64>, limits: Limits) -> Phases<'a> {
+    pub fn phases(self, size: NonZeroU32, items: Option<u64>, limits: Limits) -> Phases {
         let measured_from = match limits.warmup {
             Warmup::None | Warmup::Items(0) => Some(Duration::ZERO),
             Warmup::Time(length) => Some(length),
@@ -68,12 +68,12 @@ impl<'a> Sequence<'a> {
 
 impl OpenLoad {
     /// The whole fleet's arrivals that take place; those of [`lanes`](Self::lanes) are this worker's.
-    pub fn phases(&self, size: NonZeroU32, limits: Limits) -> Phases<'_> {
+    pub fn phases(&self, size: NonZeroU32, limits: Limits) -> Phases {
         self.arrivals.sequence(self.lanes.of).phases(size, self.items, limits)
     }
 }
 
-impl Phases<'_> {
+impl Phases {
     /// When measuring begins, since the start. `None`: with an arrival that has not been reached yet.
     pub fn measured_from(&self) -> Option<Duration> {
         self.measured_from
@@ -117,7 +117,7 @@ fn planned(arrival: Arrival, phase: Phase, first_item: u64, items: u64) -> Optio
     Some(Planned { arrival, phase, first_item, items: u32::try_from(items).ok()? })
 }
 
-impl Iterator for Phases<'_> {
+impl Iterator for Phases {
     type Item = Planned;
 
     fn next(&mut self) -> Option<Planned> {
@@ -130,7 +130,7 @@ impl Iterator for Phases<'_> {
     }
 }
 
-impl FusedIterator for Phases<'_> {}
+impl FusedIterator for Phases {}
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Index, instant and lane of each arrival, in order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -20,17 +21,17 @@ pub struct Arrival {
 
 /// All arrivals of a fleet in order; endless when the profile is.
 #[derive(Clone, Debug)]
-pub struct Sequence<'a> {
-    source: Source<'a>,
+pub struct Sequence {
+    source: Source,
     lanes: u32,
     index: u64,
 }
 
 #[derive(Clone, Debug)]
-enum Source<'a> {
+enum Source {
     Drawn {
         process: Process,
-        profile: &'a Profile,
+        profile: Profile,
         /// Expected arrivals up to the last one.
         position: f64,
         spacing: Xoshiro256PlusPlus,
@@ -38,25 +39,25 @@ enum Source<'a> {
         /// when anything arrives.
         dealing: Xoshiro256PlusPlus,
     },
-    Replay(&'a [Duration]),
+    Replay(Arc<[Duration]>),
 }
 
-impl<'a> Sequence<'a> {
-    pub(super) fn new(arrivals: &'a Arrivals, lanes: u32) -> Self {
+impl Sequence {
+    pub(super) fn new(arrivals: &Arrivals, lanes: u32) -> Self {
         let source = match arrivals {
             Arrivals::Drawn { process, profile, seed } => {
                 let spacing = Xoshiro256PlusPlus::seed_from_u64(*seed);
                 let mut dealing = spacing.clone();
                 dealing.long_jump();
-                Source::Drawn { process: *process, profile, position: 0.0, spacing, dealing }
+                Source::Drawn { process: *process, profile: profile.clone(), position: 0.0, spacing, dealing }
             }
-            Arrivals::Replay(times) => Source::Replay(times),
+            Arrivals::Replay(times) => Source::Replay(Arc::clone(times)),
         };
         Self { source, lanes, index: 0 }
     }
 }
 
-impl Iterator for Sequence<'_> {
+impl Iterator for Sequence {
     type Item = Arrival;
 
     fn next(&mut self) -> Option<Arrival> {

@@ -3,18 +3,21 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::failure::{FailureKind, Failures, NotSentReason};
+use fluxfleet_proto::health::{Ceiling, Health};
+use fluxfleet_proto::load::Load;
 use fluxfleet_proto::tally::{Interval, Phase, Record, Records, Tally};
 use fluxfleet_proto::trial::{Assignment, TrialEnd};
 use tokio::sync::mpsc;
 
 use super::shared::{Control, Finished, Flushed, Part};
-use super::{Output, files, load};
+use super::{Output, calibrate, files, load};
 use crate::drive::HeaderSet;
-use crate::record::RECORDS_PER_MESSAGE;
-use crate::schedule;
+use crate::health::{self, Cores};
+use crate::record::{RECORDS_PER_MESSAGE, Tallies};
 use crate::strategy::{InvalidAssignment, Strategy};
 
 /// The thread's body. Gives off exactly one `Done` or `Fault`, at last.
@@ -37,7 +40,7 @@ pub(super) fn run(
             Ok(end) => Output::Done(end),
             Err(fault) => {
                 // Whatever still runs must not go on unwatched.
-                control.stop(NotSentReason::WorkerFault, std::time::Duration::ZERO, Clock::now());
+                control.stop(NotSentReason::WorkerFault, Duration::ZERO, Clock::now());
                 Output::Fault(fault)
             }
         };
@@ -54,9 +57,12 @@ async fn collect(
     let trial = assignment.trial;
     files::make_room(assignment.share.in_flight).map_err(|e| format!("cannot run {trial}: {e}"))?;
     let strategy = strategy(&assignment).map_err(|e| format!("cannot run {trial}: {e}"))?;
+    let ceiling = calibrate::before(&assignment, threads, control)
+        .await
+        .map_err(|e| format!("cannot measure this worker's ceiling before {trial}: {e}"))?;
     let crew = Crew::start(&assignment, strategy, threads.get(), control)
         .map_err(|e| format!("cannot start the load threads of {trial} ({e}); ask for fewer threads"))?;
-    Collector::new(crew, &assignment, control, outputs).run().await
+    Collector::new(crew, &assignment, control, outputs).run(ceiling).await
 }
 
 fn strategy(assignment: &Assignment) -> Result<Strategy, InvalidAssignment> {
@@ -80,7 +86,7 @@ fn strategy(assignment: &Assignment) -> Result<Strategy, InvalidAssignment> {
 /// The load threads, seen from the collector.
 struct Crew {
     parts: mpsc::Receiver<Part>,
-    flushes: Vec<mpsc::Sender<Box<Tally>>>,
+    flushes: Vec<mpsc::Sender<Tallies>>,
     /// By thread: it has not ended.
     running: Vec<bool>,
     /// By thread: it was asked for a tally and has not answered.
@@ -103,17 +109,24 @@ impl Crew {
         control: &Arc<Control>,
     ) -> std::io::Result<Self> {
         let strategy = Arc::new(strategy);
+        let target = Arc::new(assignment.target.clone());
+        let open = match &assignment.load {
+            Load::Closed => None,
+            Load::Open(open) => Some(Arc::new(open.clone())),
+        };
         let (sender, parts) = mpsc::channel(2 * threads + 2);
         let mut flushes = Vec::with_capacity(threads);
         for index in 0..threads {
             let (flush, receiver) = mpsc::channel(1);
             let load = load::Load {
                 thread: index,
+                threads,
                 control: Arc::clone(control),
                 strategy: Arc::clone(&strategy),
-                timeout: assignment.target.timeout,
-                max_body_bytes: assignment.target.max_body_bytes,
-                slots: schedule::slots(assignment.share.in_flight, threads, index),
+                target: Arc::clone(&target),
+                in_flight: assignment.share.in_flight,
+                open: open.clone(),
+                limits: assignment.limits,
                 records: assignment.record_requests,
                 parts: sender.clone(),
                 flushes: receiver,
@@ -131,12 +144,12 @@ struct Collector<'a> {
     control: &'a Control,
     outputs: &'a mpsc::Sender<Output>,
     /// Merged, not given off yet.
-    pending: Tally,
+    pending: Tallies,
     records: Vec<Record>,
     in_flight: u64,
     /// Empty tallies for the threads to go on with.
-    #[expect(clippy::vec_box, reason = "they are handed over in their boxes")]
-    spares: Vec<Box<Tally>>,
+    spares: Vec<Tallies>,
+    condition: Condition,
     /// Failure kinds of which an example was given off.
     shown: BTreeSet<FailureKind>,
     /// Where the next interval begins, and where it ends as far as is known.
@@ -157,15 +170,17 @@ impl<'a> Collector<'a> {
         outputs: &'a mpsc::Sender<Output>,
     ) -> Self {
         let now = Clock::now();
+        let threads = crew.running.len();
         Self {
             crew,
             assignment,
             control,
             outputs,
-            pending: Tally::default(),
+            pending: Tallies::default(),
             records: Vec::new(),
             in_flight: 0,
             spares: Vec::new(),
+            condition: Condition::new(threads),
             shown: BTreeSet::new(),
             from: now,
             to: now,
@@ -175,7 +190,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    async fn run(mut self) -> Result<TrialEnd, String> {
+    async fn run(mut self, ceiling: Option<Ceiling>) -> Result<TrialEnd, String> {
         let mut ready = 0;
         while ready < self.crew.running.len() {
             match self.crew.parts.recv().await {
@@ -185,7 +200,8 @@ impl<'a> Collector<'a> {
             }
         }
         self.control.gate.complete();
-        self.give(Output::Ready(None)).await;
+        self.condition.begin();
+        self.give(Output::Ready(ceiling)).await;
         while self.crew.is_running() {
             tokio::select! {
                 part = self.crew.parts.recv() => self.take(part).await?,
@@ -193,8 +209,8 @@ impl<'a> Collector<'a> {
             }
         }
         self.give_records(1).await;
-        if self.pending.requests_sent > 0 || self.pending.items_ended() > 0 {
-            self.give_interval().await;
+        if !self.pending.warmup.is_empty() || !self.pending.measured.is_empty() {
+            self.give_intervals().await;
         }
         Ok(self.ended())
     }
@@ -202,7 +218,8 @@ impl<'a> Collector<'a> {
     /// Takes a part off the channel.
     async fn take(&mut self, part: Option<Part>) -> Result<(), String> {
         match part {
-            Some(Part::Started(at)) => {
+            Some(Part::Started(thread, at, used)) => {
+                self.condition.threads[thread] = Some((used, at));
                 let started = self.end.started.map_or(at, |s| s.min(at));
                 if self.end.started.is_none() {
                     self.due = Some(at + self.assignment.interval);
@@ -217,13 +234,13 @@ impl<'a> Collector<'a> {
             }
             Some(Part::Flushed(thread, flushed)) => {
                 self.crew.awaited[thread] = false;
-                self.merge(*flushed);
+                self.merge(thread, *flushed);
             }
             Some(Part::Finished(thread, finished)) => {
                 let Finished { last, active } = *finished;
                 self.crew.awaited[thread] = false;
                 self.crew.running[thread] = false;
-                self.merge(last);
+                self.merge(thread, last);
                 self.end.active = match (self.end.active, active) {
                     (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
                     (mine, theirs) => mine.or(theirs),
@@ -235,14 +252,19 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    fn merge(&mut self, flushed: Flushed) {
-        let Flushed { mut tally, records, in_flight, at } = flushed;
-        self.pending.merge(&tally);
+    fn merge(&mut self, thread: usize, flushed: Flushed) {
+        let Flushed { mut tallies, records, in_flight, socket_errors, poll_delay, processor_time, at } =
+            flushed;
+        self.pending.warmup.merge(&tallies.warmup);
+        self.pending.measured.merge(&tallies.measured);
         self.records.extend(records);
         self.in_flight += in_flight;
+        self.condition.health.socket_errors += socket_errors;
+        self.condition.health.poll_delay.merge(&poll_delay);
+        self.condition.used(thread, processor_time, at);
         self.to = self.to.max(at);
-        tally.clear();
-        self.spares.push(tally);
+        tallies.clear();
+        self.spares.push(tallies);
     }
 
     /// Asks every thread for what it has recorded and gives off an interval of it.
@@ -259,7 +281,7 @@ impl<'a> Collector<'a> {
             self.take(part).await?;
         }
         self.give_records(1).await;
-        self.give_interval().await;
+        self.give_intervals().await;
         // Intervals keep to their grid; one that came late does not delay the next, and none is made up for.
         let now = Clock::now();
         let next = self.due.map_or(now, |due| due + self.assignment.interval);
@@ -283,9 +305,24 @@ impl<'a> Collector<'a> {
         }
     }
 
-    async fn give_interval(&mut self) {
-        let mut tally = std::mem::take(&mut self.pending);
-        self.counted += tally.items_ended();
+    /// Gives off an interval of each phase in which something happened, and one at least.
+    async fn give_intervals(&mut self) {
+        let Tallies { warmup, measured } = std::mem::take(&mut self.pending);
+        let mut health = Some(Box::new(self.condition.take()));
+        let phases = [(Phase::Warmup, *warmup), (Phase::Measure, *measured)];
+        let empty = phases.iter().all(|(_, tally)| tally.is_empty());
+        for (phase, tally) in phases {
+            if !tally.is_empty() || (empty && phase == Phase::Measure) {
+                self.give_interval(phase, tally, health.take()).await;
+            }
+        }
+        self.from = self.to;
+    }
+
+    async fn give_interval(&mut self, phase: Phase, mut tally: Tally, health: Option<Box<Health>>) {
+        if phase == Phase::Measure {
+            self.counted += tally.items_ended() + tally.not_sent.total();
+        }
         let mut failures = Failures::default();
         for (kind, seen) in tally.failures.iter() {
             let example = seen.example.as_deref().filter(|_| self.shown.insert(kind));
@@ -297,23 +334,34 @@ impl<'a> Collector<'a> {
             seq: self.end.intervals,
             from: self.from,
             to: self.to,
-            phase: Phase::Measure,
+            phase,
             in_flight: self.in_flight,
             tally,
-            health: None,
+            health,
         };
         self.end.intervals += 1;
-        self.from = self.to;
         self.give(Output::Interval(Box::new(interval))).await;
     }
 
     fn ended(mut self) -> TrialEnd {
-        let left = self.control.claims.left();
-        debug_assert_eq!(self.counted + left, self.assignment.share.items, "every item ends once");
+        let order = self.control.order().map(|o| o.reason);
+        let (left, reason) = match &self.assignment.load {
+            Load::Closed => {
+                let planned = self.assignment.share.planned();
+                let left = planned.map_or(0, |_| self.control.claims.left());
+                debug_assert!(planned.is_none_or(|p| self.counted + left == p), "every item ends once");
+                // Items are left only when a stop closed the claims, or their time was up.
+                let time_up = self.assignment.limits.duration.map(|_| NotSentReason::TimeUp);
+                (left, order.or(time_up))
+            }
+            // How many arrivals were still to come is known only where the share says so.
+            Load::Open(_) => {
+                let left = self.assignment.share.planned().map_or(0, |p| p.saturating_sub(self.counted));
+                (left, order)
+            }
+        };
         if left > 0 {
-            // Items are left only when a stop closed the claims.
-            let reason = self.control.order().map_or(NotSentReason::WorkerFault, |o| o.reason);
-            self.end.not_sent = Some((left, reason));
+            self.end.not_sent = Some((left, reason.unwrap_or(NotSentReason::WorkerFault)));
         }
         self.end
     }
@@ -323,6 +371,47 @@ impl<'a> Collector<'a> {
             "a load thread of {} has panicked, which is a bug; see this worker's output",
             self.assignment.trial
         )
+    }
+}
+
+/// How the generator fares, interval by interval.
+struct Condition {
+    health: Health,
+    cores: Cores,
+    /// By thread: processor time used and when that was read; `None`: it has not begun.
+    threads: Vec<Option<(Duration, Mono)>>,
+}
+
+impl Condition {
+    fn new(threads: usize) -> Self {
+        Self { health: Health::default(), cores: Cores::default(), threads: vec![None; threads] }
+    }
+
+    /// The first look, against which the next one is compared.
+    fn begin(&mut self) {
+        self.cores.busy();
+    }
+
+    fn used(&mut self, thread: usize, time: Duration, at: Mono) {
+        let Some((before, since)) = self.threads[thread].replace((time, at)) else { return };
+        let span = at.since(since).as_secs_f64();
+        if span > 0.0 {
+            self.health.threads_busy.push((time.saturating_sub(before).as_secs_f64() / span).min(1.0));
+        }
+    }
+
+    /// What was seen since this was last asked.
+    fn take(&mut self) -> Health {
+        let seen = std::mem::take(&mut self.health);
+        Health {
+            cores_busy: self.cores.busy(),
+            open_files: health::open_files(),
+            open_files_limit: health::open_files_limit(),
+            ports_used: health::ports_used(),
+            ports_limit: health::ports_limit(),
+            resident_bytes: health::resident_bytes(),
+            ..seen
+        }
     }
 }
 

@@ -24,6 +24,15 @@ struct State {
     order: Order,
 }
 
+/// How a thread was released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Release {
+    /// The instant that was ordered, the same for all threads (and all workers, each on its own clock).
+    pub(super) planned: Mono,
+    /// The instant at which this thread really went.
+    pub(super) at: Mono,
+}
+
 /// Holds threads back until all have come and a given instant is there.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
@@ -58,8 +67,8 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// Waits for the gate. The instant of the release, or `None` if it was stopped before.
-    pub(super) fn wait(&self) -> Option<Mono> {
+    /// Waits for the gate. `None` if it was stopped before.
+    pub(super) fn wait(&self) -> Option<Release> {
         let mut state = self.state();
         let at = loop {
             match state.order {
@@ -81,7 +90,7 @@ impl Gate {
         loop {
             let now = Clock::now();
             if now >= at {
-                return Some(now);
+                return Some(Release { planned: at, at: now });
             }
             std::hint::spin_loop();
         }
@@ -93,7 +102,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    fn waiting(gate: &Arc<Gate>) -> std::thread::JoinHandle<Option<Mono>> {
+    fn waiting(gate: &Arc<Gate>) -> std::thread::JoinHandle<Option<Release>> {
         let gate = Arc::clone(gate);
         std::thread::spawn(move || gate.wait())
     }
@@ -106,7 +115,7 @@ mod tests {
         gate.open(at);
         gate.complete();
         for thread in threads {
-            assert!(thread.join().unwrap().unwrap() >= at);
+            assert!(thread.join().unwrap().unwrap().at >= at);
         }
     }
 
@@ -126,7 +135,7 @@ mod tests {
         gate.open(Clock::now());
         let complete = Clock::now();
         gate.complete();
-        assert!(thread.join().unwrap().unwrap() >= complete);
+        assert!(thread.join().unwrap().unwrap().at >= complete);
     }
 
     #[test]

@@ -1,39 +1,59 @@
 //! A load thread: one runtime, one client, its own connections and recorder.
 
 use std::cell::RefCell;
+use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fluxfleet_proto::clock::{Clock, Mono};
-use fluxfleet_proto::tally::Tally;
+use fluxfleet_proto::latency::Latency;
+use fluxfleet_proto::load::{Limits, OpenLoad};
+use fluxfleet_proto::trial::Target;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{MissedTickBehavior, Sleep};
 
+use super::crowd::Crowd;
+use super::deadline::within;
+use super::gate::Release;
+use super::open::{Open, places};
 use super::shared::{Control, Finished, Flushed, Part};
+use crate::claim::Claim;
 use crate::drive::Client;
+use crate::health::thread_time;
 use crate::judge::Verdict;
-use crate::record::{Asked, Recorder};
-use crate::schedule::ClosedSlot;
+use crate::pacer::Alarm;
+use crate::record::{Asked, Gaps, Recorder, Tallies};
+use crate::schedule::{ClosedSlot, slots};
 use crate::stop::StopOrder;
 use crate::strategy::Strategy;
 
+/// Tasks that the runtime runs before it looks for what the network and the timers have brought. Tokio's own 61
+/// would let an arrival wait for as many answers.
+const EVENT_INTERVAL: u32 = 16;
+
+/// How often the thread measures how late it comes to what is due.
+const PROBE: Duration = Duration::from_millis(10);
+
 /// What a load thread is given.
 pub(super) struct Load {
-    /// Its number, from 0.
+    /// Its number, from 0, and how many there are.
     pub(super) thread: usize,
+    pub(super) threads: usize,
     pub(super) control: Arc<Control>,
     pub(super) strategy: Arc<Strategy>,
-    pub(super) timeout: Duration,
-    pub(super) max_body_bytes: u64,
-    /// Requests this thread holds in flight.
-    pub(super) slots: usize,
+    pub(super) target: Arc<Target>,
+    /// Requests that all threads hold in flight together.
+    pub(super) in_flight: u32,
+    /// `None`: closed.
+    pub(super) open: Option<Arc<OpenLoad>>,
+    pub(super) limits: Limits,
     pub(super) records: bool,
     pub(super) parts: mpsc::Sender<Part>,
-    /// An empty tally for each interval that is to be handed over.
-    pub(super) flushes: mpsc::Receiver<Box<Tally>>,
+    /// Empty tallies for each interval that is to be handed over.
+    pub(super) flushes: mpsc::Receiver<Tallies>,
 }
 
 /// Tells the collector when the thread panics, so that it does not wait for ever.
@@ -52,7 +72,11 @@ impl Drop for Obituary {
 pub(super) fn run(load: Load) {
     let mut obituary = Obituary(Some(load.parts.clone()));
     let parts = load.parts.clone();
-    let last = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .event_interval(EVENT_INTERVAL)
+        .build_local(LocalOptions::default());
+    let last = match runtime {
         // The collector is gone when a send fails, and then nobody misses the part.
         Ok(runtime) => ready(load, &runtime),
         Err(e) => {
@@ -64,7 +88,7 @@ pub(super) fn run(load: Load) {
 }
 
 fn ready(load: Load, runtime: &tokio::runtime::LocalRuntime) -> Part {
-    let client = Client::new(load.max_body_bytes);
+    let client = Client::new(load.target.max_body_bytes);
     let warmed = {
         let _context = runtime.enter();
         client.warm_up(&load.strategy.endpoint().origin)
@@ -72,106 +96,211 @@ fn ready(load: Load, runtime: &tokio::runtime::LocalRuntime) -> Part {
     if let Err(failure) = warmed {
         return Part::Unable(failure.text);
     }
-    let recorder = RefCell::new(Recorder::new(load.records));
     let _ = load.parts.blocking_send(Part::Ready);
     let thread = load.thread;
-    let finished = |recorder: &RefCell<Recorder>| {
-        let last = flush(recorder, Box::default());
-        let active = recorder.borrow().active();
-        Part::Finished(thread, Box::new(Finished { last, active }))
+    let Some(release) = load.control.gate.wait() else {
+        let recorder = RefCell::new(Recorder::new(load.records, None));
+        return finished(thread, &recorder, Latency::new());
     };
-    let Some(released) = load.control.gate.wait() else { return finished(&recorder) };
-    let Load { control, strategy, timeout, slots, parts, flushes, .. } = load;
-    let context = Rc::new(Context { thread, control, strategy, timeout, client, recorder, parts });
-    runtime.block_on(context.drive(slots, released, flushes));
-    finished(&context.recorder)
+    // An open load's arrivals count from the planned instant, which is one for the whole fleet; a closed load's from
+    // the moment its slots were really free.
+    let gaps = load.open.as_ref().and_then(|open| Gaps::new(open, release.planned));
+    let recorder = RefCell::new(Recorder::new(load.records, gaps));
+    let Load { threads, control, strategy, target, in_flight, open, limits, parts, flushes, .. } = load;
+    let context = Rc::new(Context {
+        thread,
+        control,
+        strategy,
+        timeout: target.timeout,
+        client,
+        recorder,
+        poll_delay: RefCell::default(),
+        crowd: Rc::default(),
+        parts,
+    });
+    let begun = {
+        let _context = runtime.enter();
+        match &open {
+            None => Ok(Begin::Closed(slots(in_flight, threads, thread))),
+            Some(open) => {
+                let places = places(in_flight, threads, thread);
+                let of = (thread, threads);
+                let size = NonZeroU32::new(context.strategy.size()).unwrap_or(NonZeroU32::MIN);
+                Open::new(open, limits, size, of, places, release.planned)
+                    .map(|open| Begin::Open(Rc::new(open)))
+            }
+        }
+    };
+    match begun {
+        Ok(begin) => runtime.block_on(context.drive(begin, release, flushes)),
+        Err(e) => {
+            return Part::Unable(format!("no timer for the arrivals ({e}); check the limit on open files"));
+        }
+    }
+    finished(thread, &context.recorder, context.poll_delay.take())
 }
 
-fn flush(recorder: &RefCell<Recorder>, spare: Box<Tally>) -> Flushed {
+fn finished(thread: usize, recorder: &RefCell<Recorder>, poll_delay: Latency) -> Part {
+    let last = flush(recorder, Tallies::default(), poll_delay);
+    let active = recorder.borrow().active();
+    Part::Finished(thread, Box::new(Finished { last, active }))
+}
+
+fn flush(recorder: &RefCell<Recorder>, spare: Tallies, poll_delay: Latency) -> Flushed {
     let mut recorder = recorder.borrow_mut();
     Flushed {
-        tally: recorder.swap(spare),
+        tallies: recorder.swap(spare),
         records: recorder.take_records(),
         in_flight: recorder.in_flight(),
+        socket_errors: recorder.take_socket_errors(),
+        poll_delay,
+        processor_time: thread_time(),
         at: Clock::now(),
     }
 }
 
-/// What the slots of a thread share. Never leaves the thread, so nothing in it is locked.
-struct Context {
+enum Begin {
+    /// So many slots.
+    Closed(usize),
+    Open(Rc<Open>),
+}
+
+/// What one task needs from request to request.
+pub(super) struct Desk {
+    body: Vec<u8>,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Desk {
+    /// For requests that may take `timeout`.
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { body: Vec::new(), sleep: Box::pin(tokio::time::sleep(timeout)) }
+    }
+}
+
+/// What the tasks of a thread share. Never leaves the thread, so nothing in it is locked.
+pub(super) struct Context {
     thread: usize,
     control: Arc<Control>,
     strategy: Arc<Strategy>,
-    timeout: Duration,
+    pub(super) timeout: Duration,
     client: Client,
-    recorder: RefCell<Recorder>,
+    pub(super) recorder: RefCell<Recorder>,
+    poll_delay: RefCell<Latency>,
+    pub(super) crowd: Rc<Crowd>,
     parts: mpsc::Sender<Part>,
 }
 
 impl Context {
-    /// Runs the slots until all have ended or are cut off, and hands over intervals meanwhile.
-    async fn drive(self: &Rc<Self>, slots: usize, released: Mono, mut flushes: mpsc::Receiver<Box<Tally>>) {
-        let mut running = JoinSet::new();
-        for _ in 0..slots {
-            running.spawn_local(Rc::clone(self).slot(ClosedSlot::new(released)));
-        }
-        // After the first slots are on their way: this may wait, they must not.
-        let started = self.parts.send(Part::Started(released));
+    /// Runs the load until all requests have ended or are cut off, and hands over intervals meanwhile.
+    async fn drive(self: &Rc<Self>, begin: Begin, release: Release, mut flushes: mpsc::Receiver<Tallies>) {
+        let open = match begin {
+            Begin::Closed(slots) => {
+                for _ in 0..slots {
+                    self.crowd.spawn(Rc::clone(self).slot(ClosedSlot::new(release.at), release.at));
+                }
+                None
+            }
+            Begin::Open(open) => {
+                self.crowd.spawn(Rc::clone(&open).drive(Rc::clone(self)));
+                Some(open)
+            }
+        };
+        let probe = tokio::task::spawn_local(Rc::clone(self).probe());
+        // After the first requests are on their way: this may wait, they must not.
+        let started = self.parts.send(Part::Started(self.thread, release.at, thread_time()));
         tokio::pin!(started);
         let mut told = false;
         let mut orders = self.control.orders();
         let mut cut_off = self.control.order().map(|o| o.cut_off);
         let mut sweep = tokio::time::interval(Duration::from_secs(1));
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let ended = self.crowd.ended();
+        tokio::pin!(ended);
         loop {
+            if let (Some(open), Some(_)) = (&open, cut_off) {
+                open.stop(self);
+            }
             tokio::select! {
                 _ = &mut started, if !told => told = true,
-                ended = running.join_next() => match ended {
-                    None => break,
-                    // A bug in a slot must not look like a result: the thread dies of it.
-                    Some(Err(e)) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
-                    Some(_) => {}
-                },
+                () = &mut ended => break,
                 Some(spare) = flushes.recv() => {
-                    let part = Part::Flushed(self.thread, Box::new(flush(&self.recorder, spare)));
-                    let _ = self.parts.send(part).await;
+                    let flushed = flush(&self.recorder, spare, self.poll_delay.take());
+                    let _ = self.parts.send(Part::Flushed(self.thread, Box::new(flushed))).await;
                 }
                 Ok(()) = orders.changed() => cut_off = order(&mut orders).map(|o| o.cut_off),
                 () = until(cut_off) => {
                     // Dropped requests count themselves as interrupted.
-                    running.shutdown().await;
+                    self.crowd.end().await;
                     break;
                 }
                 _ = sweep.tick() => self.client.sweep(),
             }
         }
+        probe.abort();
         if !told {
             // A trial may be over within one turn of the loop.
             let _ = started.await;
         }
     }
 
-    /// One place in flight: asks for the next items as soon as the last ones have ended.
-    async fn slot(self: Rc<Self>, mut slot: ClosedSlot) {
-        let size = self.strategy.size();
-        while let Some(claim) = self.control.claims.claim(size) {
-            let body = self.strategy.body(claim);
-            let asked = Asked::begin(&self.recorder, claim, slot.intended());
-            let deadline = Instant::from_std(Clock::instant(asked.sent() + self.timeout));
-            let answer = self.strategy.ask(claim, body, &self.client, asked.progress());
-            let verdict = tokio::time::timeout_at(deadline, answer).await.unwrap_or_else(|_| {
-                let label = || self.strategy.endpoint().label();
-                Verdict::all_failed(claim.items, asked.progress().timed_out(self.timeout, label))
-            });
-            slot.ended(asked.end(verdict));
-            // A request that fails without waiting for anything (no descriptors left) must not keep the thread
-            // from its intervals and orders.
-            tokio::task::coop::consume_budget().await;
-            let full = self.recorder.borrow_mut().take_full_records();
-            if let Some(records) = full {
-                // Waits while the reader is behind: the load slows down, and no record is lost.
-                let _ = self.parts.send(Part::Records(records)).await;
+    /// Measures how late the runtime comes to a task that is due: as late as it may come to an answer.
+    async fn probe(self: Rc<Self>) {
+        // Without a timer nothing is known, and nothing is claimed.
+        let Ok(alarm) = Alarm::new() else { return };
+        let mut due = Clock::now() + PROBE;
+        loop {
+            alarm.set(due);
+            alarm.rung().await;
+            let now = Clock::now();
+            if now >= due {
+                self.poll_delay.borrow_mut().record(now.since(due).into());
+                due = now + PROBE;
             }
+        }
+    }
+
+    /// One place in a closed load: asks for the next items as soon as the last ones have ended.
+    async fn slot(self: Rc<Self>, mut slot: ClosedSlot, start: Mono) {
+        let mut desk = Desk::new(self.timeout);
+        let size = self.strategy.size();
+        while let Some(claim) = self.control.claims.claim(size, slot.intended().since(start)) {
+            let ended = self.request(&mut desk, claim, slot.intended(), None).await;
+            slot.ended(ended);
+            self.hand_over_records().await;
+        }
+    }
+
+    /// Asks for some items and records how that ended; returns when.
+    pub(super) async fn request(
+        &self,
+        desk: &mut Desk,
+        claim: Claim,
+        intended: Mono,
+        lane: Option<u32>,
+    ) -> Mono {
+        let Desk { body: _, sleep } = desk;
+        let body = self.strategy.body(claim);
+        let asked = Asked::begin(&self.recorder, claim, intended, lane);
+        let answer = self.strategy.ask(claim, body, &self.client, asked.progress());
+        let verdict = within(sleep.as_mut(), asked.sent() + self.timeout, answer).await;
+        let verdict = verdict.unwrap_or_else(|| {
+            let label = || self.strategy.endpoint().label();
+            Verdict::all_failed(claim.items, asked.progress().timed_out(self.timeout, label))
+        });
+        let ended = asked.end(verdict);
+        // A request that fails without waiting for anything (no descriptors left) must not keep the thread from its
+        // intervals and orders.
+        tokio::task::coop::consume_budget().await;
+        ended
+    }
+
+    /// Gives the collector its records once there are enough of them.
+    pub(super) async fn hand_over_records(&self) {
+        let full = self.recorder.borrow_mut().take_full_records();
+        if let Some(records) = full {
+            // Waits while the reader is behind: a closed load slows down, and no record is lost.
+            let _ = self.parts.send(Part::Records(records)).await;
         }
     }
 }

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use fluxfleet_proto::clock::Mono;
 use fluxfleet_proto::failure::NotSentReason;
-use fluxfleet_proto::tally::{Record, Tally};
+use fluxfleet_proto::latency::Latency;
+use fluxfleet_proto::load::Limits;
+use fluxfleet_proto::tally::Record;
 use fluxfleet_proto::trial::Share;
 use tokio::sync::watch;
 
 use super::gate::Gate;
 use crate::claim::Claims;
+use crate::record::Tallies;
 use crate::stop::StopOrder;
 
 /// How a trial is commanded.
@@ -21,8 +24,8 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn new(share: Share, gate: Gate) -> Self {
-        Self { gate, claims: Claims::new(share), order: watch::Sender::new(None) }
+    pub(super) fn new(share: Share, limits: Limits, gate: Gate) -> Self {
+        Self { gate, claims: Claims::new(share, limits), order: watch::Sender::new(None) }
     }
 
     pub(super) fn stop(&self, reason: NotSentReason, grace: Duration, now: Mono) {
@@ -51,8 +54,8 @@ pub(super) enum Part {
     Ready,
     /// The thread cannot run.
     Unable(String),
-    /// The thread was released at the barrier.
-    Started(Mono),
+    /// The thread was released at the barrier, having used so much processor time before.
+    Started(usize, Mono, Duration),
     /// Enough records for a message.
     Records(Vec<Record>),
     /// What this thread was asked for at an interval's end.
@@ -66,9 +69,13 @@ pub(super) enum Part {
 /// What a thread recorded since it was last asked.
 #[derive(Debug)]
 pub(super) struct Flushed {
-    pub(super) tally: Box<Tally>,
+    pub(super) tallies: Tallies,
     pub(super) records: Vec<Record>,
     pub(super) in_flight: u64,
+    pub(super) socket_errors: u64,
+    pub(super) poll_delay: Latency,
+    /// Of the thread, since it began.
+    pub(super) processor_time: Duration,
     pub(super) at: Mono,
 }
 

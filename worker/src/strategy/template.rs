@@ -115,6 +115,7 @@ fn quoted(text: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fluxfleet_proto::tally::Phase;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -127,7 +128,7 @@ mod tests {
     }
 
     fn render(template: &Template, first: u64, items: u32) -> Value {
-        serde_json::from_slice(&template.render(Claim { first, items })).unwrap()
+        serde_json::from_slice(&template.render(Claim { phase: Phase::Measure, first, items })).unwrap()
     }
 
     #[test]
@@ -135,7 +136,8 @@ mod tests {
         let w = workload(&["一只\"猫\"", "b"], r#"{"steps": 25, "guidance_scale": 3.50}"#, 0xffff_ffff);
         let template = Template::new(&w, "model_pool", false).unwrap();
         assert_eq!(
-            String::from_utf8(template.render(Claim { first: 0, items: 1 }).to_vec()).unwrap(),
+            String::from_utf8(template.render(Claim { phase: Phase::Measure, first: 0, items: 1 }).to_vec())
+                .unwrap(),
             "{\"prompt\":\"一只\\\"猫\\\"\",\"seed\":4294967295,\"request_id\":\"model_pool_0000\",\
              \"guidance_scale\":3.50,\"steps\":25}"
         );

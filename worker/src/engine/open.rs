@@ -1,0 +1,177 @@
+//! Open load on one thread: requests start at their own times.
+//!
+//! ```text
+//!   alarm rings --+
+//!                 +--> pump: Pacer::step .. --Send--> an idle place (or a new one) --> the request
+//!   request ends -+                        --GiveUp-> recorder
+//! ```
+//!
+//! Whoever comes first asks the pacer: the alarm's task, or a place whose request has just ended. So nothing that is
+//! due waits behind the answers of others for the alarm's task to get its turn.
+
+use std::cell::{Cell, RefCell};
+use std::num::NonZeroU32;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use fluxfleet_proto::clock::{Clock, Mono};
+use fluxfleet_proto::load::{Limits, NO_LIMIT, OpenLoad};
+use tokio::sync::Notify;
+
+use super::load::{Context, Desk};
+use crate::pacer::{Alarm, Due, GIVEN_UP, Pacer, Step};
+use crate::schedule::Arrivals;
+
+/// One thread's part of an open load.
+pub(super) struct Open {
+    pacer: RefCell<Pacer<Arrivals>>,
+    alarm: Alarm,
+    /// Places without a request, the last used last: few places stay warm.
+    idle: RefCell<Vec<Rc<Place>>>,
+    over: Cell<bool>,
+    ended: Notify,
+}
+
+/// A task that sends one request at a time.
+#[derive(Default)]
+struct Place {
+    order: Cell<Option<Order>>,
+    waker: Cell<Option<Waker>>,
+}
+
+#[derive(Clone, Copy)]
+struct Order {
+    due: Due,
+    intended: Mono,
+}
+
+impl Place {
+    fn give(&self, order: Order) {
+        self.order.set(Some(order));
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// The next order; `None`: there will be none.
+    async fn order(&self, open: &Open) -> Option<Order> {
+        std::future::poll_fn(|cx| {
+            if let Some(order) = self.order.take() {
+                return Poll::Ready(Some(order));
+            }
+            if open.over.get() {
+                return Poll::Ready(None);
+            }
+            self.waker.set(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl Open {
+    /// A thread's part: the lanes that fall to thread `of.0` of `of.1`, in `places` places.
+    ///
+    /// # Errors
+    /// When the system gives no timer.
+    pub(super) fn new(
+        load: &Arc<OpenLoad>,
+        limits: Limits,
+        size: NonZeroU32,
+        of: (usize, usize),
+        places: usize,
+        start: Mono,
+    ) -> std::io::Result<Self> {
+        let arrivals = Arrivals::new(load, limits, size, of);
+        let time_up = arrivals.time_up().map(|end| start + end);
+        Ok(Self {
+            pacer: RefCell::new(Pacer::new(arrivals, start, places, load.when_full, time_up)),
+            alarm: Alarm::new()?,
+            idle: RefCell::default(),
+            over: Cell::new(false),
+            ended: Notify::new(),
+        })
+    }
+
+    /// Sends what is due until nothing is left, each request in a task of `context`'s crowd.
+    pub(super) async fn drive(self: Rc<Self>, context: Rc<Context>) {
+        self.pump(&context);
+        while !self.over.get() {
+            tokio::select! {
+                () = self.alarm.rung() => self.pump(&context),
+                () = self.ended.notified() => {}
+            }
+        }
+    }
+
+    /// Sends nothing more. What is still to come, or waits for a place, the collector counts as not sent.
+    pub(super) fn stop(self: &Rc<Self>, context: &Rc<Context>) {
+        if !self.over.get() {
+            self.pacer.borrow_mut().close();
+            self.pump(context);
+        }
+    }
+
+    fn pump(self: &Rc<Self>, context: &Rc<Context>) {
+        loop {
+            // Anew for each: a burst of sends takes time itself.
+            let now = Clock::now();
+            let step = self.pacer.borrow_mut().step(now);
+            match step {
+                Step::Send { due, intended, lateness } => {
+                    if let Some(lateness) = lateness {
+                        context.recorder.borrow_mut().took_up(due.claim.phase, lateness);
+                    }
+                    self.send(context, Order { due, intended });
+                }
+                Step::GiveUp { due, intended } => {
+                    context.recorder.borrow_mut().gave_up(due.claim, intended, GIVEN_UP, now);
+                }
+                Step::Wait(at) => return self.alarm.set(at),
+                Step::Full(until) => {
+                    if let Some(at) = until {
+                        self.alarm.set(at);
+                    }
+                    return;
+                }
+                Step::Done => {
+                    self.over.set(true);
+                    self.ended.notify_one();
+                    self.idle.borrow().iter().for_each(|place| place.wake());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn send(self: &Rc<Self>, context: &Rc<Context>, order: Order) {
+        let idle = self.idle.borrow_mut().pop();
+        if let Some(place) = idle {
+            return place.give(order);
+        }
+        let place = Rc::new(Place::default());
+        place.order.set(Some(order));
+        context.crowd.spawn(Rc::clone(self).place(Rc::clone(context), place));
+    }
+
+    async fn place(self: Rc<Self>, context: Rc<Context>, place: Rc<Place>) {
+        let mut desk = Desk::new(context.timeout);
+        while let Some(Order { due, intended }) = place.order(&self).await {
+            let ended = context.request(&mut desk, due.claim, intended, Some(due.lane)).await;
+            context.hand_over_records().await;
+            self.pacer.borrow_mut().release(ended);
+            self.idle.borrow_mut().push(Rc::clone(&place));
+            self.pump(&context);
+        }
+    }
+}
+
+/// Places of thread `index` out of `threads` when `in_flight` are allowed together.
+pub(super) fn places(in_flight: u32, threads: usize, index: usize) -> usize {
+    if in_flight == NO_LIMIT { usize::MAX / 2 } else { crate::schedule::slots(in_flight, threads, index) }
+}
