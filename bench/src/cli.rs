@@ -116,7 +116,7 @@ struct ServerFlags {
     /// Never sleep, so that no wake-up delays a stamp; takes a whole core.
     #[arg(long)]
     spin: bool,
-    /// Threads; connections are dealt to them in turn.
+    /// Threads; a connection is dealt to the one on its client's core, or in turn.
     #[arg(long, default_value = "1")]
     threads: NonZeroUsize,
     /// Pin a thread to this core; given several times, one for each thread.

@@ -8,7 +8,7 @@
 //!
 //! | file | duty |
 //! |---|---|
-//! | [`bench`] | what all measurements share: tools, cores, what went wrong |
+//! | [`mod@bench`] | what all measurements share: tools, cores, what went wrong |
 //! | [`pacing`], [`throughput`], [`scaling`], [`memory`] | one figure each |
 //! | [`report`] | what was measured |
 //! | [`document`], `bars`, `show` | the report as Markdown; they measure nothing |

@@ -1,7 +1,7 @@
 //! The server of every measurement: the least work that an HTTP server can do, and nothing of the worker in it.
 //!
 //! ```text
-//!   acceptor (part 0) --deals connections in turn--> part 0 .. n   one thread, one epoll each
+//!   acceptor (part 0) --deals connections--> part 0 .. n           one thread, one epoll each
 //!                                                      read -> stamp -> answer (at once, or after the delay)
 //!   GET /-/reset | /-/summary | /-/arrivals            how the measurement asks it
 //! ```
@@ -38,10 +38,16 @@ pub struct Options {
     pub record: bool,
     /// Look for requests without ever sleeping.
     pub spin: bool,
-    /// Threads; connections are dealt to them in turn.
+    /// Threads; a connection is dealt to the one on its client's core, or in turn.
     pub threads: NonZeroUsize,
     /// Pin thread `i` to the `i`-th of these cores, starting over when there are more threads.
     pub cores: Vec<usize>,
+}
+
+impl Options {
+    fn core(&self, thread: usize) -> Option<usize> {
+        self.cores.get(thread % self.cores.len().max(1)).copied()
+    }
 }
 
 /// What has arrived since the last reset. Stamps are in nanoseconds of the server's monotonic clock.
@@ -117,7 +123,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     dealt.insert(0, own);
     first.accept(Acceptor::new(listener, dealt))?;
     for (number, part) in others.into_iter().enumerate() {
-        let core = core_of(options, number + 1);
+        let core = options.core(number + 1);
         std::thread::Builder::new().name(format!("serve-{}", number + 1)).spawn(move || {
             if let Err(e) = pinned(core).and_then(|()| part.serve()) {
                 eprintln!("error: {e:#}");
@@ -125,14 +131,10 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             }
         })?;
     }
-    pinned(core_of(options, 0))?;
+    pinned(options.core(0))?;
     println!("listening on {address}");
     std::io::stdout().flush()?;
     first.serve()
-}
-
-fn core_of(options: &Options, thread: usize) -> Option<usize> {
-    options.cores.get(thread % options.cores.len().max(1)).copied()
 }
 
 fn pinned(core: Option<usize>) -> anyhow::Result<()> {

@@ -40,7 +40,7 @@ fn head(report: &Report) -> String {
          Written by `fluxfleet-bench compare` from what it measured; not to be edited. `bench/run` measures again.\n{small}\n\
          | | |\n|---|---|\n\
          | date | {} |\n| fluxfleet | commit {commit} |\n| processor | {}, {} cores |\n| memory | {} GiB |\n\
-         | system | {} |\n| virtualisation | {} |\n| generators | {tools} |\n\
+         | system | {} |\n| virtualisation | {} |\n| load before (1, 5, 15 min) | {} |\n| generators | {tools} |\n\
          | turns | {} of {} s each, in turns (A B C A B C ..) |\n\n\
          A figure is the median of its turns, with the smallest and the largest behind it.\n",
         m.date,
@@ -49,6 +49,7 @@ fn head(report: &Report) -> String {
         m.memory_gib,
         m.kernel,
         m.virtualisation,
+        m.load,
         report.method.turns,
         report.method.turn_s,
     )
@@ -149,8 +150,8 @@ fn scaling(report: &Report) -> String {
     ];
     format!(
         "## Two cores beside one\n\n{}\n\
-         Every core that is used holds one load thread and one server thread, so these rates are lower than those with a\n\
-         core for the server. The processor time is generator and server together. The control shows what the machine\n\
+         Every core that is used holds one load thread and one server thread, and a request need not cross cores, so these\n\
+         rates do not compare with those above. The processor time is generator and server together. The control shows what the machine\n\
          gives when nothing is shared; no generator can be expected to scale better than that.\n",
         table(&columns, rows)
     )

@@ -14,6 +14,7 @@ fn report(quick: bool) -> Report {
             memory_gib: 24,
             kernel: "linux 6.1.0, x86_64".to_owned(),
             virtualisation: "none that can be seen".to_owned(),
+            load: "0.06, 0.76, 1.06".to_owned(),
             date: "2026-01-31".to_owned(),
             commit: Some("0123abc".to_owned()),
         },

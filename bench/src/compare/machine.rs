@@ -19,6 +19,8 @@ pub struct Machine {
     pub kernel: String,
     /// What can be seen of a hypervisor.
     pub virtualisation: String,
+    /// Load averages of 1, 5 and 15 minutes before the first turn: what else the machine did.
+    pub load: String,
     /// The day, in UTC.
     pub date: String,
     /// The commit measured, if this is a checkout.
@@ -42,6 +44,7 @@ impl Machine {
             memory_gib: gib(&meminfo),
             kernel: format!("{} {}, {}", std::env::consts::OS, release.trim(), std::env::consts::ARCH),
             virtualisation: virtualisation(&cpuinfo, hypervisor),
+            load: load(&read_to_string("/proc/loadavg").unwrap_or_default()),
             date: today(),
             commit: commit(),
         }
@@ -58,6 +61,11 @@ fn colon<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 fn gib(meminfo: &str) -> u64 {
     let kb = colon(meminfo, "MemTotal").and_then(|v| v.split_whitespace().next()?.parse::<u64>().ok());
     kb.map_or(0, |kb| (kb + (1 << 19)) >> 20)
+}
+
+fn load(loadavg: &str) -> String {
+    let three: Vec<_> = loadavg.split_whitespace().take(3).collect();
+    if three.is_empty() { "unknown".to_owned() } else { three.join(", ") }
 }
 
 fn virtualisation(cpuinfo: &str, named: Option<String>) -> String {
@@ -98,6 +106,7 @@ mod tests {
         assert_eq!(colon(cpuinfo, "model name"), Some("Some CPU @ 3 GHz"));
         assert_eq!(virtualisation(cpuinfo, Some("xen".to_owned())), "a virtual machine (xen)");
         assert_eq!(virtualisation("flags : fpu\n", None), "none that can be seen");
+        assert_eq!(load("0.06 0.76 1.06 1/81 7915\n"), "0.06, 0.76, 1.06");
         assert_eq!(gib("MemTotal:       24653632 kB\n"), 24);
     }
 

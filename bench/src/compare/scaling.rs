@@ -1,8 +1,10 @@
 //! Two cores beside one, when there are only two and the server needs some of them.
 //!
 //! The server takes the same share of every core that is used: one core holds one load thread and one server thread,
-//! two cores hold two of each, and a server thread never leaves its core. So neither run has a part of the machine that
-//! the other lacks, and twice the cores can give twice the requests unless the load threads get in each other's way.
+//! two cores hold two of each. A server thread never leaves its core and serves the connections opened from it, so that
+//! no request crosses cores in either run; otherwise the second alone would pay for that. So neither run has a part of
+//! the machine that the other lacks, and twice the cores can give twice the requests unless the load threads get in each
+//! other's way.
 //! What the machine itself loses (caches, clock and memory shared by its cores) is shown by a control: two processes
 //! with a server each, which have nothing in common.
 

@@ -13,20 +13,28 @@ pub(super) fn answer(content_type: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Length of the request at the front, head and body, once its head is whole.
+/// Length of the request at the front, head and body, once its head is whole. One pass: the server must stay cheaper
+/// than what it measures.
 pub(super) fn request_length(bytes: &[u8]) -> Option<usize> {
-    let head = bytes.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
-    let body = bytes[..head]
-        .split(|&b| b == b'\n')
-        .filter_map(|line| {
-            let colon = line.iter().position(|&b| b == b':')?;
-            let (name, value) = line.split_at(colon);
-            name.eq_ignore_ascii_case(b"content-length").then(|| &value[1..])
-        })
-        .find_map(|value| std::str::from_utf8(value).ok()?.trim().parse().ok())
-        .unwrap_or(0);
-    Some(head + body)
+    let (mut at, mut body) = (0, 0);
+    loop {
+        let line = &bytes[at..at + bytes[at..].iter().position(|&b| b == b'\n')?];
+        at += line.len() + 1;
+        match line {
+            b"\r" | b"" => return Some(at + body),
+            [b'c' | b'C', ..] => body = content_length(line).unwrap_or(body),
+            _ => {}
+        }
+    }
 }
+
+fn content_length(line: &[u8]) -> Option<usize> {
+    let (name, value) = line.split_at_checked(CONTENT_LENGTH.len())?;
+    let named = name.eq_ignore_ascii_case(CONTENT_LENGTH);
+    std::str::from_utf8(value).ok().filter(|_| named)?.trim().parse().ok()
+}
+
+const CONTENT_LENGTH: &[u8] = b"content-length:";
 
 /// The path after `GET /-/`, by which the measurement talks to the server; `None` for every request of a load.
 pub(super) fn control(request: &[u8]) -> Option<&str> {
@@ -44,6 +52,8 @@ mod tests {
         assert_eq!(request_length(request), Some(request.len()));
         assert_eq!(request_length(&request[..request.len() - 8]), None);
         assert_eq!(request_length(b"GET / HTTP/1.1\r\n\r\nmore"), Some(18));
+        assert_eq!(request_length(b"POST / HTTP/1.1\r\ncookie: 1\r\ncontent-length:7\r\n\r\n"), Some(55));
+        assert_eq!(request_length(b"POST / HTTP/1.1\r\ncontent-length: 7\r\n"), None);
     }
 
     #[test]

@@ -26,11 +26,13 @@ const ROOM: usize = 64 << 10;
 /// The way of a new connection to its thread.
 #[derive(Debug)]
 pub(super) struct Deal {
+    core: Option<usize>,
     streams: Sender<TcpStream>,
     waker: Arc<Waker>,
 }
 
-/// Takes new connections and deals them to all threads in turn.
+/// Takes new connections and deals them: to the thread on the core where the client is, so that their traffic need not
+/// cross cores, or in turn where none is there.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     listener: TcpListener,
@@ -47,8 +49,12 @@ impl Acceptor {
         loop {
             match self.listener.accept() {
                 Ok((stream, _)) => {
-                    let part = &self.parts[self.next % self.parts.len()];
-                    self.next += 1;
+                    let near = client_core(&stream)
+                        .and_then(|core| self.parts.iter().find(|p| p.core == Some(core)));
+                    let part = near.unwrap_or_else(|| {
+                        self.next += 1;
+                        &self.parts[self.next % self.parts.len()]
+                    });
                     // Fails only when that thread is gone, and the process with it.
                     if part.streams.send(stream).is_ok() {
                         part.waker.wake()?;
@@ -61,6 +67,18 @@ impl Acceptor {
             }
         }
     }
+}
+
+/// The core that handled the connection's packets last: on loopback it is the client's.
+#[cfg(target_os = "linux")]
+fn client_core(stream: &TcpStream) -> Option<usize> {
+    rustix::net::sockopt::socket_incoming_cpu(stream).ok()?.try_into().ok()
+}
+
+/// The client's core; only Linux tells.
+#[cfg(not(target_os = "linux"))]
+fn client_core(_stream: &TcpStream) -> Option<usize> {
+    None
 }
 
 /// A thread's own half.
@@ -110,7 +128,7 @@ impl Part {
             next: FIRST_CONNECTION,
             work,
         };
-        Ok((part, Deal { streams, waker }))
+        Ok((part, Deal { core: options.core(number), streams, waker }))
     }
 
     /// Makes this thread the one that takes new connections.
