@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -52,7 +53,14 @@ impl Server {
     /// # Errors
     /// When it cannot be started or does not say where it listens.
     pub fn start(wanted: &Wanted) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("cannot find this program's own file")?;
+        Self::of(&std::env::current_exe().context("cannot find this program's own file")?, wanted)
+    }
+
+    /// Starts `program`, which is a `fluxfleet-bench`, as the server.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not say where it listens.
+    pub fn of(program: &Path, wanted: &Wanted) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
         command.arg(if wanted.record { "recording-server" } else { "null-server" });
         command.args(["--port", "0", "--delay", &format!("{}ms", wanted.delay.as_millis())]);

@@ -40,8 +40,7 @@ impl Bar {
 /// What fluxfleet is held to, and whether it is.
 pub(super) fn bars(report: &Report) -> String {
     let pacing = |rate| report.pacing.iter().find(|r| r.tool == Tool::Fluxfleet && r.rate == rate);
-    let mut bars: Vec<_> = report
-        .rates()
+    let mut bars: Vec<_> = super::pacing::RATES
         .into_iter()
         .map(|rate| {
             Bar::new(

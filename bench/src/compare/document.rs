@@ -151,8 +151,8 @@ fn scaling(report: &Report) -> String {
     format!(
         "## Two cores beside one\n\n{}\n\
          Every core that is used holds one load thread and one server thread, and a request need not cross cores, so these\n\
-         rates do not compare with those above. The processor time is generator and server together. The control shows what the machine\n\
-         gives when nothing is shared; no generator can be expected to scale better than that.\n",
+         rates do not compare with those above. The processor time is generator and server together. The control shows what\n\
+         the machine gives when nothing is shared; no generator can be expected to scale better than that.\n",
         table(&columns, rows)
     )
 }

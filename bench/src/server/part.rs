@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use fluxfleet_proto::clock::{Clock, Mono};
+use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 
@@ -155,7 +156,7 @@ impl Part {
                         }
                     }
                     DEALT => self.welcome()?,
-                    Token(id) => self.attend(id, event.is_writable(), &mut room),
+                    Token(id) => self.attend(id, event, &mut room),
                 }
             }
             self.answer_due();
@@ -183,17 +184,18 @@ impl Part {
         Ok(())
     }
 
-    fn attend(&mut self, id: usize, writable: bool, room: &mut [u8]) {
+    fn attend(&mut self, id: usize, event: &Event, room: &mut [u8]) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let mut state = State::Open;
-        if writable {
+        if event.is_writable() {
             state = connection.flush();
         }
         if state == State::Open {
             let work = &mut self.work;
             state = connection.read(room, |connection, request| work.take(id, connection, request));
         }
-        if state == State::Closed {
+        // The end may have come with the last bytes, and is not told twice.
+        if state == State::Closed || event.is_read_closed() {
             self.connections.remove(&id);
         }
     }

@@ -123,7 +123,7 @@ pub(crate) fn quiet(command: &mut Command, stdout: &Path, stderr: &Path) -> anyh
 /// The last lines that a program wrote to its standard error.
 pub(crate) fn last_words(stderr: &Path) -> String {
     let text = std::fs::read_to_string(stderr).unwrap_or_default();
-    let lines: Vec<_> = text.trim().lines().rev().take(5).collect();
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|l| !l.is_empty()).rev().take(5).collect();
     let words = lines.into_iter().rev().collect::<Vec<_>>().join("; ");
     if words.is_empty() { "it said nothing".to_owned() } else { words }
 }
