@@ -25,7 +25,12 @@ demo:
 real-servers:
     tests/real/setup
 
-# What the generator costs on this machine
-bench:
-    cargo run --release --package fluxfleet-bench -- throughput
-    cargo run --release --package fluxfleet-bench -- in-flight
+# Every figure of the generator beside its peers; writes docs/benchmarks.md
+bench *ARGS:
+    bench/run {{ARGS}}
+
+# What the generator costs over time: the worker's memory over half an hour, the coordinator's over a million items
+soak:
+    cargo build --release --workspace
+    target/release/fluxfleet-bench soak
+    target/release/fluxfleet-bench coordinator

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::json;
 
-use crate::child::{NullServer, pin};
+use crate::child::{Server, Wanted};
+use crate::cores;
 use crate::process::cpu_time;
 use crate::stats::summarise;
 use crate::trial;
@@ -34,12 +35,15 @@ pub struct Options {
 /// # Errors
 /// When the server cannot be started or a request fails.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    let pinned = if options.pin { pin() } else { Err("asked not to".to_owned()) };
+    let pinned = if options.pin { cores::two() } else { Err("asked not to".to_owned()) };
+    // Before threads are started: they inherit the pin.
+    let pinned = pinned.and_then(|cores| cores::pin_this_thread(&[cores.generator]).map(|()| cores));
     match &pinned {
         Ok(cores) => println!("generator on core {}, server on core {}", cores.generator, cores.server),
         Err(why) => println!("not pinned: {why}"),
     }
-    let server = NullServer::start(Duration::ZERO, pinned.as_ref().ok().map(|c| c.server))?;
+    let cores = pinned.as_ref().ok().map(|c| c.server).into_iter().collect();
+    let server = Server::start(&Wanted { cores, ..Wanted::default() })?;
     turn(&server, options).context("warm-up")?;
     let (mut rates, mut costs) = (Vec::new(), Vec::new());
     for number in 1..=options.turns.get() {
@@ -80,7 +84,7 @@ struct Turn {
     p99_us: u64,
 }
 
-fn turn(server: &NullServer, options: &Options) -> anyhow::Result<Turn> {
+fn turn(server: &Server, options: &Options) -> anyhow::Result<Turn> {
     // More than any machine sends in a turn; the turn ends by a stop.
     let assignment = trial::assignment(server.url(), 1 << 40, options.in_flight.get(), options.records);
     let mut started = None;

@@ -39,7 +39,7 @@ impl Crowd {
         self.handles.borrow_mut().push(handle.abort_handle());
     }
 
-    /// Waits until no task is left.
+    /// Waits until no task is left. For one waiter at a time.
     ///
     /// # Panics
     /// When one has: a bug in a task must not look like a result.
@@ -53,11 +53,10 @@ impl Crowd {
         }
     }
 
-    /// Ends all tasks where they stand.
-    pub(super) async fn end(&self) {
+    /// Ends all tasks where they stand; [`ended`](Self::ended) tells when they have.
+    pub(super) fn end(&self) {
         for handle in self.handles.borrow().iter() {
             handle.abort();
         }
-        self.ended().await;
     }
 }

@@ -210,7 +210,7 @@ impl Context {
         // After the first requests are on their way: this may wait, they must not.
         let started = self.parts.send(Part::Started(self.thread, release.at, thread_time()));
         tokio::pin!(started);
-        let mut told = false;
+        let (mut told, mut cut) = (false, false);
         let mut orders = self.control.orders();
         let mut cut_off = self.control.order().map(|o| o.cut_off);
         let mut sweep = tokio::time::interval(Duration::from_secs(1));
@@ -229,10 +229,10 @@ impl Context {
                     let _ = self.parts.send(Part::Flushed(self.thread, Box::new(flushed))).await;
                 }
                 Ok(()) = orders.changed() => cut_off = order(&mut orders).map(|o| o.cut_off),
-                () = until(cut_off) => {
+                () = until(cut_off), if !cut => {
                     // Dropped requests count themselves as interrupted.
-                    self.crowd.end().await;
-                    break;
+                    self.crowd.end();
+                    cut = true;
                 }
                 _ = sweep.tick() => self.client.sweep(),
             }

@@ -1,0 +1,134 @@
+//! The generators that are measured: fluxfleet, its peers, and bare loops.
+//!
+//! | file | duty |
+//! |---|---|
+//! | [`find`] | where a peer is, and its version |
+//! | [`invoke`] | a job to a command line |
+//! | [`output`] | what a peer says of its own run |
+//! | [`drive`] | runs a job on its cores, bounded in time, and weighs it |
+
+pub mod drive;
+pub mod find;
+pub mod invoke;
+pub mod output;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// A generator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tool {
+    /// The worker; its engine alone in closed loops, the shipped programs otherwise.
+    Fluxfleet,
+    /// The worker's engine with a record of each request kept besides.
+    FluxfleetRecords,
+    /// wrk, in C.
+    Wrk,
+    /// oha, in Rust.
+    Oha,
+    /// hey, in Go.
+    Hey,
+    /// k6, in Go.
+    K6,
+    /// wrk2, in C.
+    Wrk2,
+    /// A loop over hyper that measures nothing.
+    Hyper,
+    /// A loop over reqwest that measures nothing.
+    Reqwest,
+}
+
+impl Tool {
+    /// All of them, in the order in which they take turns.
+    pub const ALL: [Self; 9] = [
+        Self::Fluxfleet,
+        Self::FluxfleetRecords,
+        Self::Wrk,
+        Self::Oha,
+        Self::Hey,
+        Self::K6,
+        Self::Wrk2,
+        Self::Hyper,
+        Self::Reqwest,
+    ];
+
+    /// As people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fluxfleet => "fluxfleet",
+            Self::FluxfleetRecords => "fluxfleet, a record of each request",
+            Self::Wrk => "wrk",
+            Self::Oha => "oha",
+            Self::Hey => "hey",
+            Self::K6 => "k6",
+            Self::Wrk2 => "wrk2",
+            Self::Hyper => "bare hyper loop",
+            Self::Reqwest => "bare reqwest loop",
+        }
+    }
+
+    /// The program to look for; `None` when this workspace has it.
+    pub fn program(self) -> Option<&'static str> {
+        match self {
+            Self::Wrk => Some("wrk"),
+            Self::Oha => Some("oha"),
+            Self::Hey => Some("hey"),
+            Self::K6 => Some("k6"),
+            Self::Wrk2 => Some("wrk2"),
+            Self::Fluxfleet | Self::FluxfleetRecords | Self::Hyper | Self::Reqwest => None,
+        }
+    }
+
+    /// Whether it can do jobs of this kind.
+    pub fn can(self, shape: Shape) -> bool {
+        match shape {
+            Shape::Closed { .. } => self != Self::Wrk2,
+            Shape::Open { .. } => {
+                matches!(self, Self::Fluxfleet | Self::Oha | Self::Hey | Self::K6 | Self::Wrk2)
+            }
+            Shape::Held { .. } => {
+                matches!(self, Self::Fluxfleet | Self::Wrk | Self::Oha | Self::Hey | Self::K6)
+            }
+        }
+    }
+}
+
+/// What a generator is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// As many requests as it can, each connection sending the next when the last was answered.
+    Closed {
+        /// Connections.
+        connections: u32,
+        /// Load threads.
+        threads: usize,
+        /// How long.
+        duration: Duration,
+    },
+    /// A constant rate, whatever the answers do.
+    Open {
+        /// Requests a second.
+        rate: u32,
+        /// How long.
+        duration: Duration,
+    },
+    /// So many requests at once, each on a connection of its own, against a server that answers after the delay.
+    Held {
+        /// Requests.
+        requests: u32,
+        /// The server's delay.
+        delay: Duration,
+    },
+}
+
+impl Shape {
+    /// How long the job should take, start and end not included.
+    pub fn length(self) -> Duration {
+        match self {
+            Self::Closed { duration, .. } | Self::Open { duration, .. } => duration,
+            Self::Held { delay, .. } => delay,
+        }
+    }
+}
