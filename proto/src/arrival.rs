@@ -17,9 +17,11 @@
 //! | `process` | spacing between arrivals when one is expected per unit |
 //! | [`profile`](Profile) | the rate over time, its integral and the inverse of that |
 //! | `sequence` | both together: index, instant and lane of each arrival |
+//! | `phases` | which arrivals take place: warm-up, measured phase, end |
 //! | `gaps` | what gaps a lane should show, to test what was really sent |
 
 mod gaps;
+mod phases;
 mod process;
 mod profile;
 mod sequence;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use gaps::{GapLaw, UNIT as GAP_UNIT};
+pub use phases::{Phases, Planned};
 pub use process::Process;
 pub use profile::{InvalidProfile, Profile, Stage};
 pub use sequence::{Arrival, Sequence};
