@@ -1,21 +1,28 @@
 //! From raw arguments to a plan, reporting every problem at once.
+//!
+//! | file | duty |
+//! |---|---|
+//! | `problems` | collects what is wrong |
+//! | `target` | where requests go, how they travel, what they ask for |
+//! | `load` | when requests start, and until when |
+//! | `strategies` | which strategies run |
+//! | `fleet` | who generates the load |
+//! | `output` | what comes out |
 
-use std::collections::BTreeSet;
+mod fleet;
+mod load;
+mod output;
+mod problems;
+mod strategies;
+mod target;
+
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use fluxfleet_proto::trial::{Target, Workload};
-use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::raw::RawPlan;
-use super::{
-    BUILT_IN, DEFAULT_PROMPTS, FleetPlan, Lang, OutputPlan, Plan, PlannedStrategy, RecordsPolicy, defaults,
-    text,
-};
+use self::problems::Problems;
+use super::{Plan, RawPlan, defaults};
 
 /// One thing wrong with a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,49 +70,6 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 /// Longest pause and longest wait.
 const MAX_PAUSE: Duration = Duration::from_secs(24 * 3600);
 
-#[derive(Default)]
-struct Problems(Vec<Problem>);
-
-impl Problems {
-    fn add(&mut self, place: &str, given: impl Into<String>, trouble: impl Into<String>) {
-        self.0.push(Problem { place: place.to_owned(), given: given.into(), trouble: trouble.into() });
-    }
-
-    /// The parsed value, or the default with the problem noted.
-    fn read<T>(
-        &mut self,
-        place: &str,
-        given: Option<&str>,
-        default: T,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> T {
-        let Some(given) = given else { return default };
-        match parse(given) {
-            Ok(value) => value,
-            Err(trouble) => {
-                self.add(place, if given.is_empty() { "''" } else { given }, trouble);
-                default
-            }
-        }
-    }
-
-    fn count(&mut self, place: &str, given: Option<&str>, default: u32, max: u64) -> NonZeroU32 {
-        let n = self.read(place, given, u64::from(default), |t| text::number(t, 1, max));
-        u32::try_from(n).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
-    }
-
-    fn duration(
-        &mut self,
-        place: &str,
-        given: Option<&str>,
-        default: Duration,
-        min: Duration,
-        max: Duration,
-    ) -> Duration {
-        self.read(place, given, default, |t| text::duration(t, min, max))
-    }
-}
-
 impl Plan {
     /// Checks everything.
     ///
@@ -119,249 +83,47 @@ impl Plan {
 }
 
 fn build(raw: &RawPlan, p: &mut Problems) -> Plan {
-    let given = Option::as_deref;
-    let ms = Duration::from_millis(1);
-    let url = raw.url.as_deref().unwrap_or(defaults::URL);
-    let base_url = text::url(url).unwrap_or_else(|trouble| {
-        // A password must not be repeated, whatever else is wrong.
-        let shown = text::masked(url);
-        p.add("--url", if shown.is_empty() { "''".to_owned() } else { shown }, trouble);
-        String::new()
-    });
-    let timeout = p.duration("--timeout", given(&raw.timeout), defaults::TIMEOUT, ms, MAX_TIMEOUT);
-    let max_body_bytes =
-        p.read("--max-body", given(&raw.max_body), defaults::MAX_BODY, |t| text::bytes(t, 1, 4 << 30));
-    let mut headers = Vec::new();
-    for header in &raw.headers {
-        // The value may be a secret: the message shows the name alone.
-        match text::header(header) {
-            Ok(pair) => headers.push(pair),
-            Err(trouble) => {
-                p.add("--header", header.split(':').next().unwrap_or_default(), trouble);
-            }
-        }
-    }
-    let items =
-        p.read("--requests", given(&raw.requests), defaults::REQUESTS, |t| text::number(t, 1, MAX_ITEMS));
-    let concurrent = p.count("--concurrent", given(&raw.concurrent), defaults::CONCURRENT, MAX_IN_FLIGHT);
-    let strategies = strategies(raw, concurrent, p);
-    let zero = Duration::ZERO;
+    let target = target::target(raw, p);
+    let workload = target::workload(raw, p);
+    let load = load::load(raw, workload.seed, p);
     Plan {
-        target: Target {
-            base_url,
-            timeout,
-            headers,
-            max_body_bytes,
-            transport: fluxfleet_proto::trial::Transport::default(),
-        },
-        workload: workload(raw, p),
-        items: Some(items),
-        concurrent,
-        load: super::PlannedLoad::Closed,
-        limits: fluxfleet_proto::load::Limits::default(),
-        error_limit: None,
-        calibrate: None,
-        strategies,
-        cooldown: p.duration("--cooldown", given(&raw.cooldown), defaults::COOLDOWN, zero, MAX_PAUSE),
+        target,
+        items: load.items,
+        concurrent: load.concurrent,
+        strategies: strategies::strategies(raw, load.concurrent, load.max_in_flight, p),
+        load: load.load,
+        limits: load.limits,
+        error_limit: load.error_limit,
+        calibrate: load.calibrate,
+        workload,
+        cooldown: p.duration(
+            "--cooldown",
+            raw.cooldown.as_deref(),
+            defaults::COOLDOWN,
+            Duration::ZERO,
+            MAX_PAUSE,
+        ),
         sample_period: p.duration(
             "--sample-period",
-            given(&raw.sample_period),
+            raw.sample_period.as_deref(),
             defaults::SAMPLE_PERIOD,
             Duration::from_millis(20),
             Duration::from_secs(60),
         ),
         preflight: !raw.skip_preflight,
-        fleet: fleet(raw, p),
-        output: output(raw, p),
-    }
-}
-
-fn workload(raw: &RawPlan, p: &mut Problems) -> Workload {
-    let mut parameters: Map<String, Value> = raw.parameters.clone().unwrap_or_else(defaults::parameters);
-    for param in &raw.params {
-        match text::parameter(param) {
-            Ok((name, value)) => drop(parameters.insert(name, value)),
-            Err(trouble) => p.add("--param", param, trouble),
-        }
-    }
-    for taken in ["prompt", "prompts"] {
-        if parameters.contains_key(taken) {
-            p.add("--param", taken, "is filled in for each request; give prompts in the plan file");
-        }
-    }
-    let prompts = match &raw.prompts {
-        Some(prompts) if prompts.iter().all(|t| t.trim().is_empty()) => {
-            p.add("prompts", "", "holds no prompt; leave it out for the built-in ten");
-            Vec::new()
-        }
-        Some(prompts) => prompts.clone(),
-        None => DEFAULT_PROMPTS.map(str::to_owned).to_vec(),
-    };
-    Workload {
-        prompts,
-        parameters_json: Value::Object(parameters).to_string(),
-        seed: p.read("--seed", raw.seed.as_deref(), defaults::SEED, |t| text::number(t, 0, u64::MAX)),
-    }
-}
-
-fn strategies(raw: &RawPlan, concurrent: NonZeroU32, p: &mut Problems) -> Vec<PlannedStrategy> {
-    let batch = p.count("--batch-size", raw.batch_size.as_deref(), defaults::BATCH_SIZE, 10_000);
-    let poll = p.duration(
-        "--poll-interval",
-        raw.poll_interval.as_deref(),
-        defaults::POLL_INTERVAL,
-        Duration::from_millis(1),
-        Duration::from_secs(60),
-    );
-    let pool =
-        raw.pool_concurrent.as_deref().map(|t| p.count("--pool-concurrent", Some(t), 1, MAX_IN_FLIGHT));
-    for (name, routes) in &raw.strategy {
-        let place = format!("[strategy.{name}]");
-        if !BUILT_IN.contains(&name.as_str()) {
-            p.add(&place, "", format!("names no strategy; there are {}", BUILT_IN.join(", ")));
-        }
-        for (key, route) in [("path", &routes.path), ("status_path", &routes.status_path)] {
-            if let Some(route) = route
-                && let Err(trouble) = text::route(route)
-            {
-                p.add(&format!("{place} {key}"), route, trouble);
-            }
-        }
-        if name != "async" && (routes.id_field.is_some() || routes.status_path.is_some()) {
-            p.add(&place, "", "has id_field or status_path, which only async knows");
-        }
-        if routes.status_path.as_ref().is_some_and(|route| !route.contains("{id}")) {
-            p.add(&format!("{place} status_path"), "", "has no {id} for the job's id to go");
-        }
-    }
-    let mut names: Vec<&str> =
-        raw.strategies.iter().flat_map(|s| s.split(',')).map(str::trim).filter(|s| !s.is_empty()).collect();
-    if names.is_empty() {
-        if !raw.strategies.is_empty() {
-            p.add("--strategies", "", format!("names none; choose from {}, all", BUILT_IN.join(", ")));
-        }
-        names.push(BUILT_IN[0]);
-    }
-    if names.contains(&"all") {
-        // `all` beside others still means all, once each, in the seed's order.
-        let extra: Vec<&str> = names.into_iter().filter(|n| *n != "all" && !BUILT_IN.contains(n)).collect();
-        names = BUILT_IN.into_iter().chain(extra).collect();
-    }
-    let mut seen = BTreeSet::new();
-    let mut planned = Vec::new();
-    for name in names {
-        let routes = raw.strategy.get(name).cloned().unwrap_or_default();
-        match defaults::strategy(name, &routes, batch, poll) {
-            None => p.add(
-                "--strategies",
-                name,
-                format!("is not a strategy; choose from {}, all", BUILT_IN.join(", ")),
-            ),
-            Some(_) if !seen.insert(name.to_owned()) => {
-                p.add("--strategies", name, "is named twice; name it once");
-            }
-            Some(strategy) => {
-                let in_flight = match name {
-                    "model_pool" => pool.unwrap_or_else(|| defaults::pool_in_flight(concurrent)),
-                    _ => concurrent,
-                };
-                planned.push(PlannedStrategy { strategy, in_flight });
-            }
-        }
-    }
-    planned
-}
-
-fn fleet(raw: &RawPlan, p: &mut Problems) -> FleetPlan {
-    let Some(listen) = raw.listen.as_deref() else {
-        for (place, given) in [("--workers", &raw.workers), ("--agents", &raw.agents), ("--wait", &raw.wait)]
-        {
-            if let Some(given) = given {
-                let hint = if place == "--workers" {
-                    "; for workers inside this process use --local-workers"
-                } else {
-                    ""
-                };
-                p.add(place, given, format!("is about remote peers and needs --listen ADDR:PORT{hint}"));
-            }
-        }
-        return FleetPlan::Embedded {
-            workers: p.count("--local-workers", raw.local_workers.as_deref(), 1, 64),
-        };
-    };
-    if let Some(given) = &raw.local_workers {
-        p.add("--local-workers", given, "cannot go with --listen; workers dial in then");
-    }
-    let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
-    FleetPlan::Remote {
-        listen: p.read("--listen", Some(listen), unspecified, listen_addr),
-        workers: p.count("--workers", raw.workers.as_deref(), 1, 10_000),
-        agents: {
-            let n = p.read("--agents", raw.agents.as_deref(), 0, |t| text::number(t, 0, 10_000));
-            u32::try_from(n).unwrap_or_default()
-        },
-        wait: p.duration("--wait", raw.wait.as_deref(), defaults::WAIT, Duration::from_secs(1), MAX_PAUSE),
-    }
-}
-
-fn listen_addr(text: &str) -> Result<SocketAddr, String> {
-    let text = text.trim();
-    // `:7000` and `7000` mean every interface, as people write it.
-    let full = match text.strip_prefix(':').unwrap_or(text) {
-        port if !port.is_empty() && port.chars().all(|c| c.is_ascii_digit()) => format!("0.0.0.0:{port}"),
-        _ => text.to_owned(),
-    };
-    full.to_socket_addrs()
-        .ok()
-        .and_then(|mut found| found.next())
-        .ok_or_else(|| "is not an address to listen on; write it as 0.0.0.0:7000".to_owned())
-}
-
-fn output(raw: &RawPlan, p: &mut Problems) -> OutputPlan {
-    let lang = p.read("--lang", raw.lang.as_deref(), Lang::of_locale(), |t| match t {
-        "en" => Ok(Lang::En),
-        "zh" => Ok(Lang::Zh),
-        _ => Err("is not a language I print; choose en or zh".to_owned()),
-    });
-    let records = p.read("--records", raw.records.as_deref(), RecordsPolicy::Auto, |t| match t {
-        "auto" => Ok(RecordsPolicy::Auto),
-        "all" => Ok(RecordsPolicy::All),
-        "none" => Ok(RecordsPolicy::None),
-        _ => Err("is not known; choose auto, all or none".to_owned()),
-    });
-    if raw.out.as_deref().is_some_and(|dir| dir.trim().is_empty()) {
-        p.add("--out", "''", "names no directory");
-    }
-    OutputPlan {
-        dir: raw.out.as_ref().map(PathBuf::from),
-        // A directory named and nothing to go into it would surprise.
-        save: raw.save || (raw.out.is_some() && !raw.plot),
-        plot: raw.plot,
-        records,
-        lang,
-        quiet: raw.quiet,
-        color: !raw.no_color,
-        allow_invalid: raw.allow_invalid,
-    }
-}
-
-impl Lang {
-    /// The locale's language, by the order that POSIX gives the variables; English when it says nothing.
-    pub fn of_locale() -> Self {
-        let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
-            .into_iter()
-            .filter_map(|name| std::env::var(name).ok())
-            .find(|value| !value.is_empty());
-        match locale {
-            Some(locale) if locale.starts_with("zh") => Self::Zh,
-            _ => Self::En,
-        }
+        fleet: fleet::fleet(raw, p),
+        output: output::output(raw, p),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use fluxfleet_proto::arrival::{Arrivals, Process, Profile};
+    use fluxfleet_proto::load::{Limits, NO_LIMIT, Warmup, WhenFull};
+    use fluxfleet_proto::trial::HttpVersion;
+
     use super::*;
+    use crate::plan::{ErrorLimit, PlannedLoad};
 
     fn raw(change: impl FnOnce(&mut RawPlan)) -> RawPlan {
         let mut raw = RawPlan::default();
@@ -457,5 +219,147 @@ mod tests {
         let error =
             Plan::build(&raw(|r| r.headers = vec!["Host: s3cret".into()])).expect_err("Host is refused");
         assert!(!error.to_string().contains("s3cret"));
+    }
+
+    fn problems(change: impl FnOnce(&mut RawPlan)) -> Vec<String> {
+        let InvalidPlan(problems) = Plan::build(&raw(change)).expect_err("something is wrong");
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn twenty_items_are_the_default_only_when_nothing_else_ends_the_load() {
+        let items = |change: fn(&mut RawPlan)| Plan::build(&raw(change)).expect("valid").items;
+        assert_eq!(items(|r| r.rate = Some("10".into())), Some(20));
+        assert_eq!(items(|r| r.duration = Some("30s".into())), None);
+        assert_eq!(items(|r| r.stages = Some("10:30s".into())), None);
+        assert_eq!(
+            items(|r| (r.duration, r.requests) = (Some("30s".into()), Some("7".into()))),
+            Some(7),
+            "both hold"
+        );
+    }
+
+    #[test]
+    fn an_open_load_has_arrivals_drawn_from_the_seed_and_no_limit_unless_told() {
+        let plan = Plan::build(&raw(|r| {
+            r.rate = Some("30/m".into());
+            r.arrival = Some("gamma:0.5".into());
+            r.duration = Some("10s".into());
+            r.seed = Some("9".into());
+            r.warmup = Some("5".into());
+            r.error_limit = Some("5%".into());
+            r.calibrate = Some("1s".into());
+            r.strategies = vec!["baseline".into(), "model_pool".into()];
+        }))
+        .expect("valid");
+        let arrivals = Arrivals::Drawn {
+            process: Process::Gamma { shape: 0.5 },
+            profile: Profile::steady(0.5).expect("a rate"),
+            seed: 9,
+        };
+        assert_eq!(plan.load, PlannedLoad::Open { arrivals, when_full: WhenFull::Wait });
+        assert!(plan.strategies.iter().all(|s| s.in_flight.get() == NO_LIMIT));
+        assert_eq!(plan.limits, Limits { warmup: Warmup::Items(5), duration: Some(Duration::from_secs(10)) });
+        assert_eq!(plan.error_limit, Some(ErrorLimit::Share(0.05)));
+        assert_eq!(plan.calibrate, Some(Duration::from_secs(1)));
+        let bounded = Plan::build(&raw(|r| {
+            (r.rate, r.max_in_flight, r.when_full) =
+                (Some("5".into()), Some("8".into()), Some("drop".into()));
+        }))
+        .expect("valid");
+        assert_eq!(bounded.strategies[0].in_flight.get(), 8);
+        assert!(matches!(bounded.load, PlannedLoad::Open { when_full: WhenFull::Drop, .. }));
+    }
+
+    #[test]
+    fn what_cannot_go_together_is_told_with_what_would_do() {
+        type Change = fn(&mut RawPlan);
+        let cases: [(Change, &str, &str); 8] = [
+            (|r| (r.rate, r.stages) = (Some("1".into()), Some("1:9s".into())), "--rate 1", "--stages"),
+            (|r| r.arrival = Some("poisson".into()), "--arrival poisson", "--rate"),
+            (
+                |r| (r.rate, r.concurrent) = (Some("1".into()), Some("4".into())),
+                "--concurrent 4",
+                "--max-in-flight",
+            ),
+            (
+                |r| (r.stages, r.pool_concurrent) = (Some("1:9s".into()), Some("4".into())),
+                "--pool-concurrent 4",
+                "--max-in-flight",
+            ),
+            (|r| r.max_in_flight = Some("4".into()), "--max-in-flight 4", "--concurrent"),
+            (
+                |r| (r.rate, r.when_full) = (Some("1".into()), Some("drop".into())),
+                "--when-full",
+                "--max-in-flight",
+            ),
+            (
+                |r| (r.stages, r.warmup) = (Some("1:9s".into()), Some("10s".into())),
+                "--warmup 10s",
+                "nothing to measure",
+            ),
+            (|r| (r.stages, r.warmup) = (Some("1:9s".into()), Some("9".into())), "--warmup 9", "are 9"),
+        ];
+        for (change, place, hint) in cases {
+            let told = problems(change);
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].starts_with(place) && told[0].contains(hint), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_replay_needs_no_rate_and_takes_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("times.csv");
+        std::fs::write(&path, "at,who\n100,a\n100.5,b\n102,c\n").expect("space");
+        let replay = format!("replay:{}", path.display());
+        let plan = Plan::build(&raw(|r| r.arrival = Some(replay.clone()))).expect("valid");
+        assert_eq!(plan.items, None);
+        let PlannedLoad::Open { arrivals, .. } = plan.load else { panic!("not an open load") };
+        assert_eq!(arrivals, Arrivals::Replay([0, 500, 2000].map(Duration::from_millis).into()));
+        let told = problems(|r| (r.arrival, r.rate) = (Some(replay.clone()), Some("3".into())));
+        assert!(told[0].starts_with("--rate 3 cannot go"), "{told:?}");
+        let told = problems(|r| r.arrival = Some("replay:/nowhere".into()));
+        assert!(told.len() == 1 && told[0].contains("cannot be read"), "{told:?}");
+    }
+
+    #[test]
+    fn a_plan_file_takes_the_same_keys_and_a_flags_load_takes_the_files_place() {
+        let file = || {
+            RawPlan::from_toml(
+                "stages = ['10:30s', '10..50:1m']\narrival = 'poisson'\nduration = '1m'\nmax-in-flight = 9\n\
+                 when-full = 'drop'\nwarmup = 12\nerror-limit = '5%'\ncalibrate = true\nhttp = 2\n\
+                 driver = 'general'\ninsecure = true",
+            )
+            .expect("a good file")
+        };
+        let plan = Plan::build(&file()).expect("valid");
+        assert_eq!(plan.limits.warmup, Warmup::Items(12));
+        assert_eq!((plan.target.transport.http, plan.target.transport.insecure), (HttpVersion::Two, true));
+        assert_eq!(plan.calibrate, Some(Duration::from_secs(1)));
+        let over = |change: fn(&mut RawPlan)| Plan::build(&file().overridden_by(raw(change))).expect("valid");
+        let PlannedLoad::Open { arrivals, .. } = over(|r| r.rate = Some("3".into())).load else {
+            panic!("not an open load")
+        };
+        let profile = Profile::steady(3.0).expect("a rate");
+        assert_eq!(arrivals, Arrivals::Drawn { process: Process::Poisson, profile, seed: 1 });
+        let closed = RawPlan::from_toml("concurrent = 12\npool-concurrent = 20").expect("a good file");
+        let plan = Plan::build(&closed.overridden_by(raw(|r| r.rate = Some("3".into())))).expect("valid");
+        assert!(matches!(plan.load, PlannedLoad::Open { .. }));
+    }
+
+    #[test]
+    fn records_are_kept_while_few_are_expected_whatever_ends_the_load() {
+        let keeps = |change: fn(&mut RawPlan)| Plan::build(&raw(change)).expect("valid").keeps_records();
+        assert!(keeps(|_| ()));
+        assert!(keeps(|r| r.stages = Some("100:1m".into())));
+        assert!(!keeps(|r| r.stages = Some("1000:1m".into())));
+        assert!(!keeps(|r| r.duration = Some("10s".into())), "a closed load may send any number in a time");
+        assert!(keeps(|r| (r.rate, r.duration) = (Some("1000".into()), Some("9s".into()))));
+        assert!(!keeps(
+            |r| (r.rate, r.duration, r.warmup) = (Some("1000".into()), Some("9s".into()), Some("2s".into()))
+        ));
+        assert!(keeps(|r| (r.rate, r.duration, r.requests) =
+            (Some("1000".into()), Some("90s".into()), Some("50".into()))));
     }
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::time::Duration;
 
-use fluxfleet_proto::trial::Target;
-use reqwest::{Client, Method, StatusCode};
+use fluxfleet_proto::trial::{HttpVersion, Target, Transport};
+use reqwest::{Client, ClientBuilder, Method, StatusCode};
 use thiserror::Error;
 
 use crate::plan::PlannedStrategy;
@@ -56,7 +56,10 @@ pub enum Unreachable {
     #[error("no connection within {0} s; check address, port and firewall")]
     Slow(u64),
     /// The port does not speak TLS, or not as we want it.
-    #[error("TLS failed ({0}); does this port speak plain HTTP? then use http://")]
+    #[error(
+        "TLS failed ({0}); does this port speak plain HTTP? then use http://. Does its certificate come from an \
+         authority of your own? then give it with --ca"
+    )]
     Tls(String),
     /// Something answers, but it is not HTTP.
     #[error(
@@ -87,7 +90,12 @@ pub async fn preflight(
     target: &Target,
     strategies: &[PlannedStrategy],
 ) -> Result<Vec<Finding>, PreflightError> {
-    let unreachable = |why| PreflightError::Unreachable { url: target.base_url.clone(), why };
+    let url = match &target.transport.proxy {
+        // What refuses or does not resolve may be the proxy.
+        Some(proxy) => format!("{} through the proxy {proxy}", target.base_url),
+        None => target.base_url.clone(),
+    };
+    let unreachable = |why| PreflightError::Unreachable { url: url.clone(), why };
     let client = client(target).map_err(|e| unreachable(Unreachable::Other(e.to_string())))?;
     let mut by_path: BTreeMap<&str, Finding> = BTreeMap::new();
     for planned in strategies {
@@ -121,8 +129,8 @@ fn client(target: &Target) -> reqwest::Result<Client> {
             headers.insert(name, value);
         }
     }
-    Client::builder()
-        .no_proxy()
+    let builder = Client::builder().no_proxy();
+    travelling(builder, target)?
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .default_headers(headers)
@@ -130,6 +138,24 @@ fn client(target: &Target) -> reqwest::Result<Client> {
         .timeout(PATIENCE)
         .pool_max_idle_per_host(0)
         .build()
+}
+
+/// The same way to the target that the load will take.
+fn travelling(mut builder: ClientBuilder, target: &Target) -> reqwest::Result<ClientBuilder> {
+    let Transport { driver: _, http, proxy, ca_pem, insecure } = &target.transport;
+    if let Some(proxy) = proxy {
+        builder = builder.proxy(reqwest::Proxy::all(proxy)?);
+    }
+    if let Some(pem) = ca_pem {
+        builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem.as_bytes())?);
+    }
+    builder = match http {
+        HttpVersion::One => builder.http1_only(),
+        // Over TLS both ends choose, over plain TCP there is nothing to choose with.
+        HttpVersion::Two if target.base_url.starts_with("http://") => builder.http2_prior_knowledge(),
+        HttpVersion::Two => builder,
+    };
+    Ok(builder.tls_danger_accept_invalid_certs(*insecure))
 }
 
 async fn look(client: &Client, target: &Target, path: &str) -> Result<Finding, Unreachable> {
