@@ -224,3 +224,102 @@ fn diagnose(error: &reqwest::Error) -> Option<Unreachable> {
         _ => Unreachable::NotHttp(deepest),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::num::NonZeroU32;
+    use std::sync::{Arc, mpsc};
+
+    use fluxfleet_proto::trial::{Method as Asks, Strategy};
+    use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+
+    use super::*;
+
+    const ANSWER: &[u8] =
+        b"HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+    fn target(base_url: String, transport: Transport) -> Target {
+        Target {
+            base_url,
+            timeout: Duration::from_secs(1),
+            headers: Vec::new(),
+            max_body_bytes: 1,
+            transport,
+        }
+    }
+
+    fn baseline() -> PlannedStrategy {
+        let method = Asks::Single { path: "/generate".into() };
+        let strategy = Strategy { name: "baseline".into(), method };
+        PlannedStrategy { strategy, in_flight: NonZeroU32::MIN }
+    }
+
+    /// A service behind TLS with a certificate of its own making, for as many connections; and that certificate.
+    fn tls_service(connections: usize) -> (String, String) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        let config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .expect("a pair");
+        let config = Arc::new(config);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("https://localhost:{}", listener.local_addr().expect("bound").port());
+        std::thread::spawn(move || {
+            for socket in listener.incoming().take(connections).flatten() {
+                let connection = rustls::ServerConnection::new(config.clone()).expect("a good config");
+                let mut stream = rustls::StreamOwned::new(connection, socket);
+                if stream.read(&mut [0; 4096]).is_ok() {
+                    let _ = stream.write_all(ANSWER);
+                    stream.conn.send_close_notify();
+                    let _ = stream.flush();
+                }
+            }
+        });
+        (url, certificate.pem())
+    }
+
+    #[tokio::test]
+    async fn a_certificate_of_an_unknown_authority_is_refused_unless_it_is_given_or_waived() {
+        let (url, pem) = tls_service(3);
+        let asked = |transport: Transport| {
+            let target = target(url.clone(), transport);
+            async move { preflight(&target, &[baseline()]).await }
+        };
+        let error = asked(Transport::default()).await.expect_err("nobody vouches for it").to_string();
+        assert!(error.contains("TLS failed") && error.contains("--ca"), "{error}");
+        let given = asked(Transport { ca_pem: Some(pem), ..Transport::default() }).await;
+        assert_eq!(given.expect("trusted"), [Finding::Usable]);
+        let waived = asked(Transport { insecure: true, ..Transport::default() }).await;
+        assert_eq!(waived.expect("not looked at"), [Finding::Usable]);
+    }
+
+    #[tokio::test]
+    async fn the_question_goes_through_the_proxy_and_a_dead_one_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let proxy = format!("http://{}", listener.local_addr().expect("bound"));
+        let (tx, rx) = mpsc::channel();
+        std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("a connection");
+            let mut head = [0; 4096];
+            let read = socket.read(&mut head).expect("a request");
+            let _ = socket.write_all(ANSWER);
+            drop(listener);
+            let _ = tx.send(String::from_utf8_lossy(&head[..read]).into_owned());
+        });
+        let through = Transport { proxy: Some(proxy.clone()), ..Transport::default() };
+        let target = target("http://gpu.test:8000".into(), through);
+        assert_eq!(preflight(&target, &[baseline()]).await.expect("an answer"), [Finding::Usable]);
+        let head = rx.recv().expect("a request");
+        assert!(head.starts_with("OPTIONS http://gpu.test:8000/generate "), "{head}");
+        // The listener is gone.
+        let error = preflight(&target, &[baseline()]).await.expect_err("nobody is there").to_string();
+        assert!(error.contains(&format!("through the proxy {proxy}: connection refused")), "{error}");
+    }
+}
