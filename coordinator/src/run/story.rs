@@ -5,6 +5,7 @@ use std::time::Duration;
 use fluxfleet_proto::clock::Clock;
 use fluxfleet_proto::failure::NotSentReason;
 use fluxfleet_proto::id::{PeerId, TrialId};
+use fluxfleet_proto::message::WorkerCommand;
 use fluxfleet_proto::trial::Assignment;
 
 use super::conductor::{Conductor, Happening, TICK};
@@ -234,7 +235,10 @@ impl Conductor<'_> {
         for effect in effects {
             match effect {
                 Effect::Tell(peer, command) => {
-                    if !self.fleet.tell_worker(peer, command) {
+                    // A worker that went has perhaps said more than was read yet, which counts: its stream's end,
+                    // or a ping that finds no reader, tells when it is lost.
+                    let may_fail = matches!(command, WorkerCommand::Ack(..));
+                    if !self.fleet.tell_worker(peer, command) && !may_fail {
                         self.lose(peer, "it cannot be told anything any more");
                         run.lost(peer);
                     }
