@@ -107,6 +107,8 @@ pub(super) fn proxy(text: &str) -> Result<String, String> {
     let url = url(text).map_err(|trouble| {
         if trouble.contains("credentials") {
             "holds credentials; a proxy that wants them cannot be used".to_owned()
+        } else if trouble.contains("has the scheme") {
+            "is not spoken to over plain HTTP; write it as http://HOST:PORT".to_owned()
         } else {
             trouble
         }

@@ -134,17 +134,14 @@ fn arrivals(raw: &RawPlan, seed: u64, p: &mut Problems) -> Arrivals {
 }
 
 fn profile(raw: &RawPlan, p: &mut Problems) -> Option<Profile> {
-    match (raw.rate.as_deref(), raw.stages.as_deref()) {
-        (Some(rate), Some(_)) => {
-            p.add("--rate", rate, "cannot go with --stages, which have their own rates; leave one out");
-            None
-        }
-        (Some(rate), None) => p.read("--rate", Some(rate), None, |t| {
-            text_load::rate(t).and_then(|r| Profile::steady(r).map_err(|e| e.to_string())).map(Some)
-        }),
-        (None, Some(stages)) => p.read("--stages", Some(stages), None, |t| text_load::stages(t).map(Some)),
-        (None, None) => None,
+    let steady = p.read("--rate", raw.rate.as_deref(), None, |t| {
+        text_load::rate(t).and_then(|r| Profile::steady(r).map_err(|e| e.to_string())).map(Some)
+    });
+    let staged = p.read("--stages", raw.stages.as_deref(), None, |t| text_load::stages(t).map(Some));
+    if let (Some(rate), Some(_)) = (&raw.rate, &raw.stages) {
+        p.add("--rate", rate, "cannot go with --stages, which have their own rates; leave one out");
     }
+    steady.or(staged)
 }
 
 /// A warm-up must not take up all arrivals.

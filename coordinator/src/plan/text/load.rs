@@ -106,7 +106,9 @@ pub(in crate::plan) fn warmup(text: &str, most: u64) -> Result<Warmup, String> {
     let t = text.trim();
     let is_time = t.ends_with(|c: char| c.is_ascii_alphabetic());
     if is_time {
-        return Ok(match whole_millis(duration(t, Duration::ZERO, LONGEST)?) {
+        let time = duration(t, Duration::ZERO, LONGEST)
+            .map_err(|trouble| format!("{trouble}; a plain number means items"))?;
+        return Ok(match whole_millis(time) {
             Duration::ZERO => Warmup::None,
             time => Warmup::Time(time),
         });
