@@ -5,6 +5,7 @@ mod spool;
 mod trial;
 mod watch;
 
+pub(crate) use outcome::no_endpoint;
 pub use outcome::{
     AgentOutcome, Ending, HealthPoint, Lost, PlacedSample, Point, RunOutcome, StrategyOutcome, TrialOutcome,
     Window, WorkerHealth, WorkerOutcome, WorkerTrial,

@@ -9,5 +9,5 @@ mod registry;
 
 pub use clock::ClockTracker;
 pub use event::{AgentOutbox, Event, Outbox, Refusal, WorkerOutbox};
-pub use partition::{split, split_trial};
+pub use partition::{Demand, Division, Portion, split, split_trial};
 pub use registry::{Agent, Fleet, MAX_SILENCE, Worker};

@@ -3,6 +3,7 @@
 mod build;
 mod defaults;
 mod raw;
+mod replay;
 mod text;
 
 use std::net::SocketAddr;
@@ -11,12 +12,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fluxfleet_proto::arrival::Arrivals;
-use fluxfleet_proto::load::{Limits, WhenFull};
+use fluxfleet_proto::load::{Limits, Warmup, WhenFull};
 use fluxfleet_proto::trial::{Strategy, Target, Workload};
 
 pub use build::{InvalidPlan, Problem};
 pub use defaults::{BUILT_IN, DEFAULT_PROMPTS};
-pub use raw::RawPlan;
+pub use raw::{CALIBRATE, RawPlan};
 
 /// A validated plan: nothing in it needs checking again.
 #[derive(Clone, Debug, PartialEq)]
@@ -163,9 +164,39 @@ impl Plan {
             RecordsPolicy::All => true,
             RecordsPolicy::None => false,
             RecordsPolicy::Auto => {
-                let items = self.items.unwrap_or(u64::MAX);
-                items.saturating_mul(self.strategies.len() as u64) <= AUTO_RECORDS_ITEMS
+                let items = self.strategies.iter().map(|s| self.expected_items(s));
+                items.sum::<Option<f64>>().is_some_and(|sum| sum <= AUTO_RECORDS_ITEMS as f64)
             }
+        }
+    }
+
+    /// Items that a strategy is expected to ask for, warm-up and all. `None` when that depends on the service.
+    fn expected_items(&self, planned: &PlannedStrategy) -> Option<f64> {
+        let warm_items = match self.limits.warmup {
+            Warmup::Items(n) => n as f64,
+            Warmup::None | Warmup::Time(_) => 0.0,
+        };
+        let measured = self.items.map(|n| n as f64);
+        let PlannedLoad::Open { arrivals, .. } = &self.load else {
+            // What a timed warm-up of a closed load asks for is known by nobody; it counts for nothing here.
+            return measured.map(|n| n + warm_items);
+        };
+        let warm_time = match self.limits.warmup {
+            Warmup::Time(time) => time,
+            Warmup::None | Warmup::Items(_) => Duration::ZERO,
+        };
+        let until = self.limits.duration.map(|d| warm_time + d);
+        // A replay's last arrival is at its very end.
+        let until = until.or_else(|| arrivals.length().map(|l| l + Duration::from_nanos(1)));
+        let per_arrival = match arrivals {
+            Arrivals::Drawn { .. } => 1.0,
+            Arrivals::Replay(_) => f64::from(planned.strategy.items_per_request().get()),
+        };
+        let in_time = until.map(|end| arrivals.expected(end) * per_arrival + warm_items);
+        let in_all = measured.map(|n| n + warm_items + arrivals.expected(warm_time) * per_arrival);
+        match (in_time, in_all) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (one, other) => one.or(other),
         }
     }
 }

@@ -11,6 +11,7 @@ mod conductor;
 mod preflight;
 mod story;
 mod trial;
+mod view;
 
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use crate::aggregate::SpoolError;
 
 pub use conductor::{Rig, conduct};
 pub use preflight::{Finding, PreflightError, Unreachable, preflight};
-pub use trial::{Effect, TrialRun};
+pub use trial::{Effect, Rules, TrialRun};
 
 /// Why a run has no outcome.
 #[derive(Debug, Error)]

@@ -1,6 +1,7 @@
 //! Whole runs over in-memory peers: no sockets, no load, every message scripted.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fluxfleet::aggregate::{Ending, RunOutcome, TrialOutcome};
 use fluxfleet::fleet::{Event, Outbox};
@@ -8,11 +9,13 @@ use fluxfleet::live::Silent;
 use fluxfleet::plan::{Plan, RawPlan};
 use fluxfleet::run::{Interrupt, Rig, RunError, conduct};
 use fluxfleet_proto::clock::Clock;
-use fluxfleet_proto::failure::NotSentReason;
+use fluxfleet_proto::failure::{FailureKind, NotSentReason};
+use fluxfleet_proto::health::Ceiling;
 use fluxfleet_proto::id::{PeerId, RunId};
+use fluxfleet_proto::load::Load;
 use fluxfleet_proto::message::{ClockPong, WorkerCommand, WorkerReport};
 use fluxfleet_proto::peer::WorkerHello;
-use fluxfleet_proto::tally::{Interval, Tally};
+use fluxfleet_proto::tally::{Interval, Phase, Tally};
 use fluxfleet_proto::trial::{Assignment, TrialEnd};
 use fluxfleet_proto::units::Micros;
 use tokio::sync::{mpsc, oneshot};
@@ -28,7 +31,20 @@ enum Script {
     Waits,
     /// Says that it did more than it was asked.
     Lies,
+    /// Sends what its lanes bring, but for the last request, which finds no place.
+    Paces,
+    /// Sends half of it and vanishes.
+    PacesAndVanishes,
+    /// Fails with all that is asked, until it is stopped.
+    Fails,
 }
+
+const CEILING: Ceiling = Ceiling {
+    requests_per_s: 1234.5,
+    time_per_request: Duration::from_micros(810),
+    threads: 1,
+    measured: Duration::from_secs(1),
+};
 
 fn plan(workers: u32, change: impl FnOnce(&mut RawPlan)) -> Plan {
     let mut raw = RawPlan {
@@ -79,19 +95,36 @@ async fn worker(name: String, script: Script, events: mpsc::Sender<Event>, inter
             }
             WorkerCommand::Prepare(given) => {
                 let trial = given.trial;
+                let ceiling = given.calibrate.map(|_| CEILING);
                 assignment = Some(*given);
-                vec![WorkerReport::Ready(trial, None)]
+                vec![WorkerReport::Ready(trial, ceiling)]
             }
             WorkerCommand::Start(..) => {
                 let given = assignment.as_ref().expect("prepared before it starts");
                 match script {
                     Script::Finishes => finish(given, given.share.items),
                     Script::Vanishes => {
-                        let _ = events
-                            .send(Event::Worker(peer, interval(given, given.share.items / 2), Clock::now()))
-                            .await;
+                        let half = interval(given, given.share.items / 2);
+                        let _ = events.send(Event::Worker(peer, half, Clock::now())).await;
                         let _ = events.send(Event::Left(peer, "it closed its stream".into())).await;
                         return;
+                    }
+                    Script::PacesAndVanishes => {
+                        let [warm, measured] = lanes(given);
+                        for (seq, phase, items) in
+                            [(0, Phase::Warmup, warm), (1, Phase::Measure, measured / 2)]
+                        {
+                            let part = of_phase(given, seq, phase, ok(items));
+                            let _ = events.send(Event::Worker(peer, part, Clock::now())).await;
+                        }
+                        let _ = events.send(Event::Left(peer, "it closed its stream".into())).await;
+                        return;
+                    }
+                    Script::Paces => paced(given),
+                    Script::Fails => {
+                        let mut tally = Tally { requests_sent: 5, items_failed: 5, ..Tally::default() };
+                        tally.failures.add(FailureKind::Timeout, 5, None);
+                        vec![of_phase(given, 0, Phase::Measure, tally)]
                     }
                     Script::Lies => finish(given, given.share.items + 1),
                     Script::Waits => {
@@ -102,8 +135,10 @@ async fn worker(name: String, script: Script, events: mpsc::Sender<Event>, inter
             }
             WorkerCommand::Stop(trial, reason, _) => {
                 let given = assignment.as_ref().expect("prepared before it stops");
-                let not_sent = Some((given.share.items, reason));
-                let end = TrialEnd { intervals: 0, records: 0, not_sent, started: None, active: None };
+                let done = if script == Script::Fails { 5 } else { 0 };
+                let not_sent = Some((given.share.items - done, reason));
+                let intervals = u64::from(script == Script::Fails);
+                let end = TrialEnd { intervals, records: 0, not_sent, started: None, active: None };
                 vec![WorkerReport::TrialDone(trial, end)]
             }
             WorkerCommand::Welcome(_) | WorkerCommand::Ack(..) => Vec::new(),
@@ -117,21 +152,45 @@ async fn worker(name: String, script: Script, events: mpsc::Sender<Event>, inter
 }
 
 fn interval(given: &Assignment, items: u64) -> WorkerReport {
-    let now = Clock::now();
+    of_phase(given, 0, Phase::Measure, ok(items))
+}
+
+fn ok(items: u64) -> Tally {
     let mut tally = Tally { requests_sent: items, items_ok: items, requests_ok: items, ..Tally::default() };
-    for _ in 0..items {
-        tally.response_time.record(Micros(1000));
+    (0..items).for_each(|_| tally.response_time.record(Micros(1000)));
+    tally
+}
+
+fn of_phase(given: &Assignment, seq: u64, phase: Phase, tally: Tally) -> WorkerReport {
+    let now = Clock::now();
+    let trial = given.trial;
+    let interval = Interval { trial, seq, from: now, to: now, phase, in_flight: 0, tally, health: None };
+    WorkerReport::Interval(Box::new(interval))
+}
+
+/// Items that a worker's own lanes bring in the warm-up and in the measured phase, as every worker finds out.
+fn lanes(given: &Assignment) -> [u64; 2] {
+    let Load::Open(load) = &given.load else { panic!("not an open load") };
+    let mut items = [0, 0];
+    let size = given.strategy.items_per_request();
+    for planned in load.phases(size, given.limits).filter(|p| load.lanes.hold(p.arrival.lane)) {
+        items[usize::from(planned.phase == Phase::Measure)] += u64::from(planned.items);
     }
-    WorkerReport::Interval(Box::new(Interval {
-        trial: given.trial,
-        seq: 0,
-        from: now,
-        to: now,
-        phase: fluxfleet_proto::tally::Phase::Measure,
-        in_flight: 0,
-        tally,
-        health: None,
-    }))
+    items
+}
+
+fn paced(given: &Assignment) -> Vec<WorkerReport> {
+    let [warm, measured] = lanes(given);
+    let mut tally = ok(measured - 1);
+    tally.not_sent.add(NotSentReason::NoPlace, 1);
+    let now = Clock::now();
+    let end =
+        TrialEnd { intervals: 2, records: 0, not_sent: None, started: Some(now), active: Some((now, now)) };
+    vec![
+        of_phase(given, 0, Phase::Warmup, ok(warm)),
+        of_phase(given, 1, Phase::Measure, tally),
+        WorkerReport::TrialDone(given.trial, end),
+    ]
 }
 
 fn finish(given: &Assignment, items: u64) -> Vec<WorkerReport> {
@@ -210,4 +269,74 @@ async fn a_worker_whose_account_does_not_add_up_is_dropped_with_the_reason() {
     let why = outcome.workers.iter().find_map(|w| w.lost.as_ref()).expect("the liar").why.clone();
     assert!(why.contains("contradicts itself"), "{why}");
     assert_adds_up(trial(&outcome, 0));
+}
+
+/// 200 items a second for a second, after a tenth of a second of warm-up, at random.
+fn open_plan(workers: u32, change: impl FnOnce(&mut RawPlan)) -> Plan {
+    plan(workers, |raw| {
+        (raw.requests, raw.concurrent) = (None, None);
+        (raw.rate, raw.arrival) = (Some("200".into()), Some("poisson".into()));
+        (raw.duration, raw.warmup) = (Some("1s".into()), Some("100ms".into()));
+        change(raw);
+    })
+}
+
+#[tokio::test]
+async fn the_lanes_of_an_open_load_are_the_whole_and_its_warm_up_stays_apart() {
+    let one = open_plan(1, |_| ());
+    let alone = run(one, &[Script::Paces], Interrupt::default()).await.expect("an outcome");
+    let three = open_plan(3, |raw| raw.strategies = vec!["baseline".into(), "async".into()]);
+    let outcome = run(three, &[Script::Paces; 3], Interrupt::default()).await.expect("an outcome");
+    for index in 0..2 {
+        let (one, three) = (trial(&alone, 0), trial(&outcome, index));
+        assert_adds_up(three);
+        assert_eq!(three.items_planned, one.items_planned, "the same arrivals, whatever the fleet");
+        assert!((150..250).contains(&three.items_planned), "{}", three.items_planned);
+        assert_eq!(three.not_sent, BTreeMap::from([(NotSentReason::NoPlace, 3)]));
+        assert_eq!(three.warmup.items_ok, one.warmup.items_ok);
+        assert!(three.warmup.items_ok > 0);
+        let of_series =
+            |phase| three.series.iter().filter(|p| p.phase == phase).map(|p| p.items_ok).sum::<u64>();
+        assert_eq!(of_series(Phase::Measure), three.tally.items_ok);
+        assert_eq!(of_series(Phase::Warmup), three.warmup.items_ok);
+    }
+    assert!(outcome.workers.iter().all(|w| w.lost.is_none()), "{:?}", outcome.workers);
+}
+
+#[tokio::test]
+async fn a_worker_lost_in_an_open_load_leaves_the_rest_of_its_lanes_unsent() {
+    let scripts = [Script::Paces, Script::PacesAndVanishes];
+    let outcome = run(open_plan(2, |_| ()), &scripts, Interrupt::default()).await.expect("an outcome");
+    let trial = trial(&outcome, 0);
+    assert_adds_up(trial);
+    let lost = trial.workers.iter().find(|w| w.items_not_sent > 1).expect("the one that vanished");
+    assert_eq!(trial.not_sent[&NotSentReason::WorkerLost], lost.items_planned - lost.items_planned / 2);
+}
+
+#[tokio::test]
+async fn a_strategy_that_fails_too_much_is_stopped_and_the_next_one_runs() {
+    let plan = plan(1, |raw| {
+        raw.strategies = vec!["baseline".into(), "model_pool".into()];
+        raw.error_limit = Some("4".into());
+    });
+    let outcome = run(plan, &[Script::Fails], Interrupt::default()).await.expect("an outcome");
+    for index in 0..2 {
+        let trial = trial(&outcome, index);
+        assert_adds_up(trial);
+        assert_eq!(trial.not_sent, BTreeMap::from([(NotSentReason::ErrorLimit, 15)]));
+    }
+    assert!(!outcome.interrupted);
+}
+
+#[tokio::test]
+async fn each_worker_is_calibrated_once_and_its_ceiling_holds_for_every_strategy() {
+    let plan = plan(2, |raw| {
+        raw.strategies = vec!["baseline".into(), "batch".into()];
+        raw.calibrate = Some("100ms".into());
+    });
+    let outcome = run(plan, &[Script::Finishes; 2], Interrupt::default()).await.expect("an outcome");
+    for index in 0..2 {
+        let ceilings = trial(&outcome, index).workers.iter().map(|w| w.health.ceiling);
+        assert!(ceilings.into_iter().all(|c| c == Some(CEILING)), "strategy {index}");
+    }
 }

@@ -120,6 +120,11 @@ impl Latency {
         Some(Micros(value).min(max))
     }
 
+    /// Exact sum in microseconds.
+    pub fn sum_us(&self) -> u128 {
+        self.sum_us
+    }
+
     /// Exact arithmetic mean in microseconds. `None` when nothing was recorded.
     pub fn mean_us(&self) -> Option<f64> {
         (!self.is_empty()).then(|| self.sum_us as f64 / self.count() as f64)

@@ -92,6 +92,22 @@ pub struct TrialOutcome {
     pub workers: Vec<WorkerTrial>,
 }
 
+impl TrialOutcome {
+    /// Whether everything that ended, in the warm-up or after it, says that the strategy has no endpoint here.
+    pub fn finds_no_endpoint(&self) -> bool {
+        no_endpoint(&self.warmup, &self.tally)
+    }
+}
+
+/// The same while the trial goes on.
+pub(crate) fn no_endpoint(warmup: &Tally, measured: &Tally) -> bool {
+    match (warmup.items_ended(), measured.items_ended()) {
+        (_, 0) => warmup.finds_no_endpoint(),
+        (0, _) => measured.finds_no_endpoint(),
+        _ => warmup.finds_no_endpoint() && measured.finds_no_endpoint(),
+    }
+}
+
 /// What the whole fleet did in one stretch of a trial (about a second).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 
 use fluxfleet_proto::clock::Mono;
 use fluxfleet_proto::id::{PeerId, TrialId};
+use fluxfleet_proto::tally::Phase;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -23,7 +24,7 @@ fn failed(tried: &'static str) -> impl Fn(io::Error) -> SpoolError {
     move |source| SpoolError { tried, dir: std::env::temp_dir().display().to_string(), source }
 }
 
-/// One request that ended.
+/// One request that ended, or was never sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpooledRecord {
     /// The trial's number.
@@ -32,6 +33,9 @@ pub struct SpooledRecord {
     /// The worker's number.
     #[serde(rename = "w")]
     pub worker: u32,
+    /// Which phase it belongs to; the two number their items apart.
+    #[serde(rename = "p", with = "phase", default, skip_serializing_if = "phase::is_measured")]
+    pub phase: Phase,
     /// Index of its first item.
     #[serde(rename = "i")]
     pub first_item: u64,
@@ -56,6 +60,28 @@ pub struct SpooledRecord {
     /// Failure kind and text.
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub error: Option<(String, String)>,
+    /// Why it was never sent; the response time is then what it had waited.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub not_sent: Option<String>,
+}
+
+/// A phase as a bit: whether it is the warm-up.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for references")]
+mod phase {
+    use fluxfleet_proto::tally::Phase;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn is_measured(phase: &Phase) -> bool {
+        *phase == Phase::Measure
+    }
+
+    pub(super) fn serialize<S: Serializer>(phase: &Phase, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bool(!is_measured(phase))
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Phase, D::Error> {
+        Ok(if bool::deserialize(from)? { Phase::Warmup } else { Phase::Measure })
+    }
 }
 
 impl SpooledRecord {
@@ -141,6 +167,7 @@ mod tests {
         let record = |i| SpooledRecord {
             trial: 1,
             worker: 2,
+            phase: if i == 0 { Phase::Warmup } else { Phase::Measure },
             first_item: i,
             items: 4,
             items_ok: 3,
@@ -149,6 +176,7 @@ mod tests {
             service_time_us: 9,
             generation_time_us: None,
             error: Some(("http_503".into(), "全满\n".into())),
+            not_sent: (i == 2).then(|| "no_place".into()),
         };
         for i in 0..3 {
             spool.append(&record(i)).expect("space");

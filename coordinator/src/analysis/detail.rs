@@ -150,6 +150,7 @@ mod tests {
         SpooledRecord {
             trial: 2,
             worker: WORKER.0,
+            phase: fluxfleet_proto::tally::Phase::Measure,
             first_item,
             items: 4,
             items_ok: 4,
@@ -158,6 +159,7 @@ mod tests {
             service_time_us: response_ms * 1_000,
             generation_time_us: None,
             error: None,
+            not_sent: None,
         }
     }
 

@@ -450,6 +450,7 @@ pub(crate) fn with_records(run: RunSketch) -> RunSketch {
         let record = |first_item, error| SpooledRecord {
             trial: 0,
             worker: WORKER.0,
+            phase: fluxfleet_proto::tally::Phase::Measure,
             first_item,
             items: 4,
             items_ok: if error { 1 } else { 4 },
@@ -458,6 +459,7 @@ pub(crate) fn with_records(run: RunSketch) -> RunSketch {
             service_time_us: 2_499_900,
             generation_time_us: (!error).then_some(2_400_000),
             error: error.then(|| ("short_answer".to_owned(), "1 of 4 items".to_owned())),
+            not_sent: None,
         };
         records.append(&record(0, false)).expect("space");
         records.append(&record(7, true)).expect("space");

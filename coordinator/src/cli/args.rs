@@ -43,10 +43,10 @@ pub struct RunArgs {
     /// Base URL of the service [default: http://localhost:8000]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// Items per strategy, for the whole fleet [default: 20]
+    /// Items per strategy, for the whole fleet [default: 20, unless a time ends the load]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub requests: Option<String>,
-    /// Requests in flight, for the whole fleet [default: 3]
+    /// Requests held in flight, for the whole fleet [default: 3]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub concurrent: Option<String>,
     /// Strategies to compare: baseline, model_pool, batch, async, all [default: baseline]
@@ -73,6 +73,33 @@ pub struct RunArgs {
     /// Time between two status polls of an asynchronous job [default: 100ms]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub poll_interval: Option<String>,
+    /// Items a second that are asked for, for the whole fleet, whatever the service does: 10, 0.5, 30/m
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    pub rate: Option<String>,
+    /// Rates over time: 10:30s,50:1m holds 10/s and then 50/s, 10..50:1m goes from one to the other
+    #[arg(long, value_name = "STAGES", allow_hyphen_values = true)]
+    pub stages: Option<String>,
+    /// How requests arrive: constant, poisson, gamma:SHAPE, replay:FILE [default: constant]
+    #[arg(long, value_name = "HOW")]
+    pub arrival: Option<String>,
+    /// Measured time of each strategy; with --requests too, whichever ends first
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub duration: Option<String>,
+    /// Requests in flight that a rate may reach, for the whole fleet [default: any number]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub max_in_flight: Option<String>,
+    /// What a request does that finds so many in flight: wait, drop [default: wait]
+    #[arg(long, value_name = "WHAT")]
+    pub when_full: Option<String>,
+    /// What comes before measuring: a time (10s) or a number of items
+    #[arg(long, value_name = "TIME|N", allow_hyphen_values = true)]
+    pub warmup: Option<String>,
+    /// Stop a strategy when more items fail than this, or a larger share (5%) of at least 20
+    #[arg(long, value_name = "N|P%", allow_hyphen_values = true)]
+    pub error_limit: Option<String>,
+    /// Let each worker measure first, for this long, how much it can do [default without TIME: 1s]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = crate::plan::CALIBRATE)]
+    pub calibrate: Option<String>,
     /// Pause between two strategies [default: 10s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub cooldown: Option<String>,
@@ -82,7 +109,22 @@ pub struct RunArgs {
     /// A longer answer fails [default: 32MiB]
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     pub max_body: Option<String>,
-    /// Seed of the first item; item i asks for seed + i [default: 1]
+    /// What sends requests: auto, direct (HTTP/1.1), general (HTTP/2, proxies) [default: auto]
+    #[arg(long, value_name = "WHICH")]
+    pub driver: Option<String>,
+    /// Version of HTTP: 1.1, 2 [default: 1.1]
+    #[arg(long, value_name = "VERSION")]
+    pub http: Option<String>,
+    /// Proxy to go through, as http://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
+    /// PEM file of authorities to trust beside the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<String>,
+    /// Accept whatever certificate the service shows
+    #[arg(long)]
+    pub insecure: bool,
+    /// Seed of the first item (item i asks for seed + i) and of random arrivals [default: 1]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub seed: Option<String>,
     /// Header sent with each request; may be repeated
@@ -200,11 +242,25 @@ impl From<RunArgs> for RawPlan {
             pool_concurrent: a.pool_concurrent,
             batch_size: a.batch_size,
             poll_interval: a.poll_interval,
+            rate: a.rate,
+            stages: a.stages,
+            arrival: a.arrival,
+            duration: a.duration,
+            max_in_flight: a.max_in_flight,
+            when_full: a.when_full,
+            warmup: a.warmup,
+            error_limit: a.error_limit,
+            calibrate: a.calibrate,
             cooldown: a.cooldown,
             sample_period: a.sample_period,
             skip_preflight: a.skip_preflight,
             timeout: a.timeout,
             max_body: a.max_body,
+            driver: a.driver,
+            http: a.http,
+            proxy: a.proxy,
+            ca: a.ca,
+            insecure: a.insecure,
             seed: a.seed,
             headers: a.header,
             params: a.param,

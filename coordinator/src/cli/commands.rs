@@ -218,7 +218,7 @@ fn present(mut outcome: RunOutcome, output: &crate::plan::OutputPlan, dir: &Path
 fn nothing_usable(outcome: &RunOutcome) -> bool {
     outcome.strategies.iter().all(|s| match &s.ending {
         Ending::Skipped(_) => true,
-        Ending::Ran(trial) => trial.tally.finds_no_endpoint(),
+        Ending::Ran(trial) => trial.finds_no_endpoint(),
         Ending::NotStarted(_) => false,
     })
 }

@@ -1,8 +1,70 @@
 //! Who gets which share. Pure.
+//!
+//! Closed loads are split by requests in flight, open loads by lanes of one sequence of arrivals; either way the
+//! parts are the whole, whatever the fleet.
+
+mod closed;
+mod even;
+mod open;
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
+use fluxfleet_proto::load::{Limits, Load};
 use fluxfleet_proto::trial::Share;
+
+use crate::plan::PlannedLoad;
+
+/// A trial of the whole fleet.
+#[derive(Clone, Copy, Debug)]
+pub struct Demand<'a> {
+    /// When its requests start; an open load's rate is in items a second.
+    pub load: &'a PlannedLoad,
+    /// Items of the measured phase. `None`: time or arrivals end it.
+    pub items: Option<u64>,
+    /// Warm-up and measured time.
+    pub limits: Limits,
+    /// Requests in flight; in an open load the most at a time.
+    pub in_flight: NonZeroU32,
+    /// Items of a full request.
+    pub items_per_request: NonZeroU32,
+}
+
+/// One worker's part of a trial.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Portion {
+    /// How much.
+    pub share: Share,
+    /// When its requests start.
+    pub load: Load,
+    /// Warm-up and measured time.
+    pub limits: Limits,
+}
+
+/// A trial, split.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Division {
+    /// One part per worker, in order.
+    pub portions: Vec<Portion>,
+    /// From then on, since the start, no request is sent. `None`: that depends on the service, or on chance.
+    pub sends_until: Option<Duration>,
+}
+
+/// Splits a trial over workers of these thread counts.
+///
+/// - A closed load: requests in flight by threads, requests by the share in flight (so that all workers end at
+///   about the same time), items by requests. Only the last request of the fleet may be short, as if there were
+///   one worker. Without a number of items each worker has [`Share::UNBOUNDED`] of them, numbered apart.
+/// - An open load: one lane per thread; the limit in flight by threads, at least 1 for each worker with lanes.
+///   A limit below the number of workers leaves the last ones without lanes. A worker's items are counted by
+///   walking the arrivals; when these are random and too many to walk, they are
+///   [`Share::UNBOUNDED`]: not known.
+pub fn split_trial(demand: &Demand<'_>, threads: &[u32]) -> Division {
+    match demand.load {
+        PlannedLoad::Closed => closed::split(demand, threads),
+        PlannedLoad::Open { arrivals, when_full } => open::split(demand, arrivals, *when_full, threads),
+    }
+}
 
 /// Splits `total` into one part per weight, in proportion, exactly: the parts add up to `total`, and a part of
 /// weight 0 is 0. Where proportions do not divide evenly the largest remainders get one more, the earlier part
@@ -25,61 +87,12 @@ pub fn split(total: u64, weights: &[u64]) -> Vec<u64> {
     parts
 }
 
-/// Splits a trial over workers of these thread counts: requests in flight by threads, requests by the share in
-/// flight (so that all workers end at about the same time), items by requests. Only the last request of the
-/// fleet may be short, as if there were one worker.
-pub fn split_trial(
-    items: u64,
-    in_flight: NonZeroU32,
-    items_per_request: NonZeroU32,
-    threads: &[u32],
-) -> Vec<Share> {
-    let size = u64::from(items_per_request.get());
-    let weights: Vec<u64> = threads.iter().map(|&t| u64::from(t)).collect();
-    let slots = split(in_flight.get().into(), &weights);
-    let requests = split(items.div_ceil(size), &slots);
-    let mut first_item = 0;
-    slots
-        .iter()
-        .zip(requests)
-        .map(|(&slots, requests)| {
-            let mine = (requests * size).min(items - first_item);
-            let share =
-                Share { first_item, items: mine, in_flight: u32::try_from(slots).unwrap_or(u32::MAX) };
-            first_item += mine;
-            share
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     proptest! {
-        #[test]
-        fn nothing_is_lost_or_invented(
-            items in 0u64..10_000,
-            in_flight in 1u32..500,
-            size in 1u32..9,
-            threads in proptest::collection::vec(1u32..9, 1..40),
-        ) {
-            let non_zero = |n| NonZeroU32::new(n).expect("from 1");
-            let shares = split_trial(items, non_zero(in_flight), non_zero(size), &threads);
-            prop_assert_eq!(shares.iter().map(|s| s.items).sum::<u64>(), items);
-            prop_assert_eq!(shares.iter().map(|s| s.in_flight).sum::<u32>(), in_flight);
-            let mut next = 0;
-            let mut short = 0;
-            for share in &shares {
-                prop_assert!(share.in_flight > 0 || share.items == 0);
-                prop_assert_eq!(share.first_item, next);
-                next += share.items;
-                short += u32::from(share.items % u64::from(size) != 0);
-            }
-            prop_assert!(short <= 1, "only the fleet's last request may be short");
-        }
-
         #[test]
         fn parts_differ_from_their_proportion_by_less_than_one(
             total in 0u64..100_000, weights in proptest::collection::vec(0u64..50, 1..20),
@@ -94,21 +107,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn more_workers_than_slots_leaves_the_rest_idle() {
-        let one = NonZeroU32::MIN;
-        let shares = split_trial(20, NonZeroU32::new(3).expect("3"), one, &[1, 1, 1, 1, 1]);
-        let items: Vec<_> = shares.iter().map(|s| (s.in_flight, s.items)).collect();
-        assert_eq!(items, [(1, 7), (1, 7), (1, 6), (0, 0), (0, 0)]);
-    }
-
-    #[test]
-    fn a_worker_with_more_slots_gets_more_items() {
-        let one = NonZeroU32::MIN;
-        let shares = split_trial(20, NonZeroU32::new(3).expect("3"), one, &[1, 1]);
-        let items: Vec<_> = shares.iter().map(|s| (s.in_flight, s.items)).collect();
-        assert_eq!(items, [(2, 13), (1, 7)]);
     }
 }

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::time::Duration;
 
-use super::{AssemblyView, Live, TrialView, announcement, assembly, figures, one_line, pause_text};
+use super::text::{announcement, assembly, figures, one_line, pause_text, progress, result};
+use super::{AssemblyView, Live, TrialView};
 use crate::plan::Lang;
 
 /// Least time between two progress lines of a trial.
@@ -30,8 +31,8 @@ impl<W: Write> Lines<W> {
         let _ = self.out.flush();
     }
 
-    fn progress(&mut self, view: &TrialView) {
-        let text = format!("  {}/{}  {}", view.ended, view.planned, figures(view, self.lang));
+    fn figures(&mut self, so_far: &str, view: &TrialView) {
+        let text = format!("  {so_far}  {}", figures(view, self.lang));
         self.line(&text);
     }
 }
@@ -59,12 +60,12 @@ impl<W: Write + Send> Live for Lines<W> {
     fn trial_moves(&mut self, view: &TrialView) {
         if view.elapsed >= self.next_progress {
             self.next_progress = view.elapsed + PERIOD;
-            self.progress(view);
+            self.figures(&progress(view, self.lang), view);
         }
     }
 
     fn trial_ends(&mut self, view: &TrialView) {
-        self.progress(view);
+        self.figures(&result(view, self.lang), view);
     }
 
     fn cooling_down(&mut self, pause: Duration) {
@@ -82,11 +83,20 @@ mod tests {
     fn view(ended: u64, elapsed_s: u64) -> TrialView {
         TrialView {
             strategy: "batch".into(),
-            planned: 200,
+            items: Some(200),
+            length: None,
+            warmup: fluxfleet_proto::load::Warmup::None,
+            asked: crate::live::Asked::InFlight(12),
+            max_in_flight: None,
+            planned: Some(200),
+            left: None,
+            warmed: 0,
             ended,
             failed: 0,
+            not_sent: 0,
             in_flight: 12,
             elapsed: Duration::from_secs(elapsed_s),
+            measured: Duration::from_secs(elapsed_s),
             p95_s: None,
             gpu_percent: None,
             workers: 2,

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{AssemblyView, Live, TrialView, announcement, assembly, figures, one_line, pause_text};
+use super::text::{announcement, assembly, figures, one_line, pause_text, progress, result};
+use super::{AssemblyView, Live, TrialView};
 use crate::plan::Lang;
 
 /// Redraws one line; what is worth keeping scrolls by above it.
@@ -55,18 +56,26 @@ impl Live for Terminal {
     fn trial_begins(&mut self, view: &TrialView) {
         self.clear();
         self.note(&announcement(view, self.lang));
-        let style = ProgressStyle::with_template("{prefix} [{bar:24}] {pos}/{len}  {msg}");
+        let style = ProgressStyle::with_template("{prefix} [{bar:24}] {msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
-        self.bar = ProgressBar::new(view.planned).with_style(style).with_prefix(view.strategy.clone());
+        self.bar = ProgressBar::new(1).with_style(style).with_prefix(view.strategy.clone());
     }
 
     fn trial_moves(&mut self, view: &TrialView) {
-        self.bar.set_position(view.ended);
-        self.bar.set_message(figures(view, self.lang));
+        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        let (done, all) = match (view.left, view.planned) {
+            (Some(left), _) => (millis(view.elapsed), millis(view.elapsed + left)),
+            (None, Some(planned)) => (view.ended, planned),
+            (None, None) => (0, 1),
+        };
+        self.bar.set_length(all);
+        self.bar.set_position(done);
+        let lang = self.lang;
+        self.bar.set_message(format!("{}  {}", progress(view, lang), figures(view, lang)));
     }
 
     fn trial_ends(&mut self, view: &TrialView) {
-        let text = format!("  {}/{}  {}", view.ended, view.planned, figures(view, self.lang));
+        let text = format!("  {}  {}", result(view, self.lang), figures(view, self.lang));
         self.clear();
         self.note(&text);
     }

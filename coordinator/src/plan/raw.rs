@@ -1,8 +1,13 @@
 //! What was typed or written in a plan file, before any of it is checked.
 
+mod file;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+
+/// What `--calibrate` without a value means.
+pub const CALIBRATE: &str = "1s";
 
 /// Flags and plan file before validation. Values are texts as they were typed, so that every problem in them
 /// can be reported at once and in one voice.
@@ -22,6 +27,24 @@ pub struct RawPlan {
     pub batch_size: Option<String>,
     /// `--poll-interval`
     pub poll_interval: Option<String>,
+    /// `--rate`
+    pub rate: Option<String>,
+    /// `--stages`
+    pub stages: Option<String>,
+    /// `--arrival`
+    pub arrival: Option<String>,
+    /// `--duration`
+    pub duration: Option<String>,
+    /// `--max-in-flight`
+    pub max_in_flight: Option<String>,
+    /// `--when-full`
+    pub when_full: Option<String>,
+    /// `--warmup`
+    pub warmup: Option<String>,
+    /// `--error-limit`
+    pub error_limit: Option<String>,
+    /// `--calibrate`; [`CALIBRATE`] when given without a value.
+    pub calibrate: Option<String>,
     /// `--cooldown`
     pub cooldown: Option<String>,
     /// `--sample-period`
@@ -32,6 +55,16 @@ pub struct RawPlan {
     pub timeout: Option<String>,
     /// `--max-body`
     pub max_body: Option<String>,
+    /// `--driver`
+    pub driver: Option<String>,
+    /// `--http`
+    pub http: Option<String>,
+    /// `--proxy`
+    pub proxy: Option<String>,
+    /// `--ca`
+    pub ca: Option<String>,
+    /// `--insecure`
+    pub insecure: bool,
     /// `--seed`
     pub seed: Option<String>,
     /// `--header`, as `Name: value`.
@@ -84,116 +117,11 @@ pub struct RawStrategy {
     pub status_path: Option<String>,
 }
 
-/// The plan file: the flags under their own names, and what has no flag.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PlanFile {
-    url: Option<String>,
-    requests: Option<Scalar>,
-    concurrent: Option<Scalar>,
-    #[serde(default)]
-    strategies: Vec<String>,
-    #[serde(rename = "pool-concurrent")]
-    pool_concurrent: Option<Scalar>,
-    #[serde(rename = "batch-size")]
-    batch_size: Option<Scalar>,
-    #[serde(rename = "poll-interval")]
-    poll_interval: Option<Scalar>,
-    cooldown: Option<Scalar>,
-    #[serde(rename = "sample-period")]
-    sample_period: Option<Scalar>,
-    #[serde(default, rename = "skip-preflight")]
-    skip_preflight: bool,
-    timeout: Option<Scalar>,
-    #[serde(rename = "max-body")]
-    max_body: Option<Scalar>,
-    seed: Option<Scalar>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    parameters: Option<serde_json::Map<String, serde_json::Value>>,
-    prompts: Option<Vec<String>>,
-    #[serde(default)]
-    strategy: BTreeMap<String, RawStrategy>,
-    listen: Option<String>,
-    workers: Option<Scalar>,
-    agents: Option<Scalar>,
-    wait: Option<Scalar>,
-    #[serde(rename = "local-workers")]
-    local_workers: Option<Scalar>,
-    out: Option<String>,
-    #[serde(default)]
-    save: bool,
-    #[serde(default)]
-    plot: bool,
-    records: Option<String>,
-    lang: Option<String>,
-}
-
-/// A number or a text, kept as text.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Scalar {
-    Int(i64),
-    Float(f64),
-    Text(String),
-}
-
-impl Scalar {
-    fn text(self) -> String {
-        match self {
-            Self::Int(n) => n.to_string(),
-            Self::Float(x) => x.to_string(),
-            Self::Text(s) => s,
-        }
-    }
-}
-
 impl RawPlan {
-    /// Reads a plan file's text.
-    ///
-    /// # Errors
-    /// The TOML parser's message, with line and column.
-    pub fn from_toml(text: &str) -> Result<Self, String> {
-        let f: PlanFile = toml::from_str(text).map_err(|e| e.to_string())?;
-        let scalar = |s: Option<Scalar>| s.map(Scalar::text);
-        Ok(Self {
-            url: f.url,
-            requests: scalar(f.requests),
-            concurrent: scalar(f.concurrent),
-            strategies: f.strategies,
-            pool_concurrent: scalar(f.pool_concurrent),
-            batch_size: scalar(f.batch_size),
-            poll_interval: scalar(f.poll_interval),
-            cooldown: scalar(f.cooldown),
-            sample_period: scalar(f.sample_period),
-            skip_preflight: f.skip_preflight,
-            timeout: scalar(f.timeout),
-            max_body: scalar(f.max_body),
-            seed: scalar(f.seed),
-            headers: f.headers.into_iter().map(|(name, value)| format!("{name}: {value}")).collect(),
-            params: Vec::new(),
-            parameters: f.parameters,
-            prompts: f.prompts,
-            strategy: f.strategy,
-            listen: f.listen,
-            workers: scalar(f.workers),
-            agents: scalar(f.agents),
-            wait: scalar(f.wait),
-            local_workers: scalar(f.local_workers),
-            out: f.out,
-            save: f.save,
-            plot: f.plot,
-            records: f.records,
-            lang: f.lang,
-            quiet: false,
-            no_color: false,
-            allow_invalid: false,
-        })
-    }
-
     /// This plan, with what `over` gives taking precedence (flags over the file).
     #[must_use]
-    pub fn overridden_by(self, over: Self) -> Self {
+    pub fn overridden_by(mut self, over: Self) -> Self {
+        self.yield_load_to(&over);
         let list = |under: Vec<String>, over: Vec<String>| if over.is_empty() { under } else { over };
         Self {
             url: over.url.or(self.url),
@@ -203,11 +131,25 @@ impl RawPlan {
             pool_concurrent: over.pool_concurrent.or(self.pool_concurrent),
             batch_size: over.batch_size.or(self.batch_size),
             poll_interval: over.poll_interval.or(self.poll_interval),
+            rate: over.rate.or(self.rate),
+            stages: over.stages.or(self.stages),
+            arrival: over.arrival.or(self.arrival),
+            duration: over.duration.or(self.duration),
+            max_in_flight: over.max_in_flight.or(self.max_in_flight),
+            when_full: over.when_full.or(self.when_full),
+            warmup: over.warmup.or(self.warmup),
+            error_limit: over.error_limit.or(self.error_limit),
+            calibrate: over.calibrate.or(self.calibrate),
             cooldown: over.cooldown.or(self.cooldown),
             sample_period: over.sample_period.or(self.sample_period),
             skip_preflight: over.skip_preflight || self.skip_preflight,
             timeout: over.timeout.or(self.timeout),
             max_body: over.max_body.or(self.max_body),
+            driver: over.driver.or(self.driver),
+            http: over.http.or(self.http),
+            proxy: over.proxy.or(self.proxy),
+            ca: over.ca.or(self.ca),
+            insecure: over.insecure || self.insecure,
             seed: over.seed.or(self.seed),
             // Both hold: a flag adds a header or a parameter to the file's.
             headers: [self.headers, over.headers].concat(),
@@ -228,6 +170,28 @@ impl RawPlan {
             quiet: over.quiet || self.quiet,
             no_color: over.no_color || self.no_color,
             allow_invalid: over.allow_invalid || self.allow_invalid,
+        }
+    }
+
+    /// Whether a replay says when requests start.
+    pub(super) fn replays(&self) -> bool {
+        self.arrival.as_deref().is_some_and(|a| a.trim_start().starts_with("replay"))
+    }
+
+    /// Whether requests start at their own times.
+    pub(super) fn is_open(&self) -> bool {
+        self.rate.is_some() || self.stages.is_some() || self.replays()
+    }
+
+    /// Gives up what this plan says about when requests start, as far as `over` says it in another way: a rate
+    /// takes the place of stages, and either that of a number in flight.
+    fn yield_load_to(&mut self, over: &Self) {
+        if !over.is_open() {
+            return;
+        }
+        (self.rate, self.stages, self.concurrent, self.pool_concurrent) = (None, None, None, None);
+        if self.replays() {
+            self.arrival = None;
         }
     }
 }

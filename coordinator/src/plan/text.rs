@@ -1,5 +1,7 @@
 //! Reading one typed value: numbers, durations, sizes, URLs, headers. Each error says what would do.
 
+pub(super) mod load;
+
 use std::time::Duration;
 
 use url::Url;
@@ -100,6 +102,26 @@ pub(super) fn url(text: &str) -> Result<String, String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
+/// A proxy, as `http://HOST:PORT`.
+pub(super) fn proxy(text: &str) -> Result<String, String> {
+    let url = url(text).map_err(|trouble| {
+        if trouble.contains("credentials") {
+            "holds credentials; a proxy that wants them cannot be used".to_owned()
+        } else if trouble.contains("has the scheme") {
+            "is not spoken to over plain HTTP; write it as http://HOST:PORT".to_owned()
+        } else {
+            trouble
+        }
+    })?;
+    match Url::parse(&url) {
+        Ok(parsed) if parsed.scheme() != "http" => {
+            Err("is not spoken to over plain HTTP; write it as http://HOST:PORT".to_owned())
+        }
+        Ok(parsed) if parsed.path() != "/" => Err("has a path; write it as http://HOST:PORT".to_owned()),
+        _ => Ok(url),
+    }
+}
+
 /// A route such as `/generate`.
 pub(super) fn route(text: &str) -> Result<(), String> {
     if !text.starts_with('/') {
@@ -164,6 +186,16 @@ mod tests {
         assert!(url("http://user:pw@x").unwrap_err().contains("credentials"));
         assert!(url("http://x/?a=1").is_err());
         assert_eq!(url("http://[::1]:8000/v1/").as_deref(), Ok("http://[::1]:8000/v1"));
+    }
+
+    #[test]
+    fn a_proxy_is_a_host_and_a_port() {
+        assert_eq!(proxy("http://proxy:3128/").as_deref(), Ok("http://proxy:3128"));
+        for wrong in ["proxy:3128", "https://proxy", "socks5://proxy", "http://me:pw@proxy", "http://proxy/x"]
+        {
+            let error = proxy(wrong).expect_err(wrong);
+            assert!(!error.contains("pw"), "{error}");
+        }
     }
 
     #[test]

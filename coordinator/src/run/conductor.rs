@@ -1,10 +1,12 @@
 //! The owner of a run's state.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
 use fluxfleet_proto::clock::{Clock, Mono};
+use fluxfleet_proto::health::Ceiling;
 use fluxfleet_proto::id::{PeerId, RunId};
 use fluxfleet_proto::message::{AgentReport, WorkerReport};
 use tokio::sync::mpsc;
@@ -46,6 +48,10 @@ pub(super) struct Conductor<'a> {
     pub(super) began: (Duration, Mono),
     pub(super) last_live: Mono,
     pub(super) assembled: bool,
+    /// Workers that were asked for their ceiling, and what they said.
+    pub(super) calibrated: BTreeSet<PeerId>,
+    /// See `calibrated`.
+    pub(super) ceilings: BTreeMap<PeerId, Ceiling>,
 }
 
 /// What concerns the part of the run that is under way.
@@ -80,6 +86,8 @@ pub async fn conduct(plan: Plan, rig: Rig<'_>) -> Result<RunOutcome, RunError> {
         began,
         last_live: began.1,
         assembled: false,
+        calibrated: BTreeSet::new(),
+        ceilings: BTreeMap::new(),
     };
     conductor.conduct(workers).await
 }

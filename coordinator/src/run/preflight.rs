@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::time::Duration;
 
-use fluxfleet_proto::trial::Target;
-use reqwest::{Client, Method, StatusCode};
+use fluxfleet_proto::trial::{HttpVersion, Target, Transport};
+use reqwest::{Client, ClientBuilder, Method, StatusCode};
 use thiserror::Error;
 
 use crate::plan::PlannedStrategy;
@@ -56,7 +56,10 @@ pub enum Unreachable {
     #[error("no connection within {0} s; check address, port and firewall")]
     Slow(u64),
     /// The port does not speak TLS, or not as we want it.
-    #[error("TLS failed ({0}); does this port speak plain HTTP? then use http://")]
+    #[error(
+        "TLS failed ({0}); does this port speak plain HTTP? then use http://. Does its certificate come from an \
+         authority of your own? then give it with --ca"
+    )]
     Tls(String),
     /// Something answers, but it is not HTTP.
     #[error(
@@ -87,7 +90,12 @@ pub async fn preflight(
     target: &Target,
     strategies: &[PlannedStrategy],
 ) -> Result<Vec<Finding>, PreflightError> {
-    let unreachable = |why| PreflightError::Unreachable { url: target.base_url.clone(), why };
+    let url = match &target.transport.proxy {
+        // What refuses or does not resolve may be the proxy.
+        Some(proxy) => format!("{} through the proxy {proxy}", target.base_url),
+        None => target.base_url.clone(),
+    };
+    let unreachable = |why| PreflightError::Unreachable { url: url.clone(), why };
     let client = client(target).map_err(|e| unreachable(Unreachable::Other(e.to_string())))?;
     let mut by_path: BTreeMap<&str, Finding> = BTreeMap::new();
     for planned in strategies {
@@ -121,8 +129,8 @@ fn client(target: &Target) -> reqwest::Result<Client> {
             headers.insert(name, value);
         }
     }
-    Client::builder()
-        .no_proxy()
+    let builder = Client::builder().no_proxy();
+    travelling(builder, target)?
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .default_headers(headers)
@@ -130,6 +138,24 @@ fn client(target: &Target) -> reqwest::Result<Client> {
         .timeout(PATIENCE)
         .pool_max_idle_per_host(0)
         .build()
+}
+
+/// The same way to the target that the load will take.
+fn travelling(mut builder: ClientBuilder, target: &Target) -> reqwest::Result<ClientBuilder> {
+    let Transport { driver: _, http, proxy, ca_pem, insecure } = &target.transport;
+    if let Some(proxy) = proxy {
+        builder = builder.proxy(reqwest::Proxy::all(proxy)?);
+    }
+    if let Some(pem) = ca_pem {
+        builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem.as_bytes())?);
+    }
+    builder = match http {
+        HttpVersion::One => builder.http1_only(),
+        // Over TLS both ends choose, over plain TCP there is nothing to choose with.
+        HttpVersion::Two if target.base_url.starts_with("http://") => builder.http2_prior_knowledge(),
+        HttpVersion::Two => builder,
+    };
+    Ok(builder.tls_danger_accept_invalid_certs(*insecure))
 }
 
 async fn look(client: &Client, target: &Target, path: &str) -> Result<Finding, Unreachable> {
@@ -197,4 +223,103 @@ fn diagnose(error: &reqwest::Error) -> Option<Unreachable> {
         _ if error.is_connect() => Unreachable::Other(deepest),
         _ => Unreachable::NotHttp(deepest),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::num::NonZeroU32;
+    use std::sync::{Arc, mpsc};
+
+    use fluxfleet_proto::trial::{Method as Asks, Strategy};
+    use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+
+    use super::*;
+
+    const ANSWER: &[u8] =
+        b"HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+    fn target(base_url: String, transport: Transport) -> Target {
+        Target {
+            base_url,
+            timeout: Duration::from_secs(1),
+            headers: Vec::new(),
+            max_body_bytes: 1,
+            transport,
+        }
+    }
+
+    fn baseline() -> PlannedStrategy {
+        let method = Asks::Single { path: "/generate".into() };
+        let strategy = Strategy { name: "baseline".into(), method };
+        PlannedStrategy { strategy, in_flight: NonZeroU32::MIN }
+    }
+
+    /// A service behind TLS with a certificate of its own making, for as many connections; and that certificate.
+    fn tls_service(connections: usize) -> (String, String) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        let config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .expect("a pair");
+        let config = Arc::new(config);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("https://localhost:{}", listener.local_addr().expect("bound").port());
+        std::thread::spawn(move || {
+            for socket in listener.incoming().take(connections).flatten() {
+                let connection = rustls::ServerConnection::new(config.clone()).expect("a good config");
+                let mut stream = rustls::StreamOwned::new(connection, socket);
+                if stream.read(&mut [0; 4096]).is_ok() {
+                    let _ = stream.write_all(ANSWER);
+                    stream.conn.send_close_notify();
+                    let _ = stream.flush();
+                }
+            }
+        });
+        (url, certificate.pem())
+    }
+
+    #[tokio::test]
+    async fn a_certificate_of_an_unknown_authority_is_refused_unless_it_is_given_or_waived() {
+        let (url, pem) = tls_service(3);
+        let asked = |transport: Transport| {
+            let target = target(url.clone(), transport);
+            async move { preflight(&target, &[baseline()]).await }
+        };
+        let error = asked(Transport::default()).await.expect_err("nobody vouches for it").to_string();
+        assert!(error.contains("TLS failed") && error.contains("--ca"), "{error}");
+        let given = asked(Transport { ca_pem: Some(pem), ..Transport::default() }).await;
+        assert_eq!(given.expect("trusted"), [Finding::Usable]);
+        let waived = asked(Transport { insecure: true, ..Transport::default() }).await;
+        assert_eq!(waived.expect("not looked at"), [Finding::Usable]);
+    }
+
+    #[tokio::test]
+    async fn the_question_goes_through_the_proxy_and_a_dead_one_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let proxy = format!("http://{}", listener.local_addr().expect("bound"));
+        let (tx, rx) = mpsc::channel();
+        std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("a connection");
+            let mut head = [0; 4096];
+            let read = socket.read(&mut head).expect("a request");
+            let _ = socket.write_all(ANSWER);
+            drop(listener);
+            let _ = tx.send(String::from_utf8_lossy(&head[..read]).into_owned());
+        });
+        let through = Transport { proxy: Some(proxy.clone()), ..Transport::default() };
+        let target = target("http://gpu.test:8000".into(), through);
+        assert_eq!(preflight(&target, &[baseline()]).await.expect("an answer"), [Finding::Usable]);
+        let head = rx.recv().expect("a request");
+        assert!(head.starts_with("OPTIONS http://gpu.test:8000/generate "), "{head}");
+        // The listener is gone.
+        let error = preflight(&target, &[baseline()]).await.expect_err("nobody is there").to_string();
+        assert!(error.contains(&format!("through the proxy {proxy}: connection refused")), "{error}");
+    }
 }

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use fluxfleet_proto::clock::Clock;
 use fluxfleet_proto::failure::NotSentReason;
-use fluxfleet_proto::id::TrialId;
-use fluxfleet_proto::trial::{Assignment, Share};
-use fluxfleet_proto::units::Micros;
+use fluxfleet_proto::id::{PeerId, TrialId};
+use fluxfleet_proto::message::WorkerCommand;
+use fluxfleet_proto::trial::Assignment;
 
 use super::conductor::{Conductor, Happening, TICK};
 use super::trial::GRACE;
-use super::{Effect, Finding, RunError, TrialRun, preflight};
+use super::{Effect, Finding, Rules, RunError, TrialRun, preflight};
 use crate::aggregate::{AgentOutcome, Ending, RunOutcome, StrategyOutcome, TrialOutcome, WorkerOutcome};
-use crate::fleet::split_trial;
-use crate::live::{self, AssemblyView, TrialView};
+use crate::fleet::{Demand, Division, Portion, split_trial};
+use crate::live::{self, AssemblyView};
 use crate::plan::{FleetPlan, PlannedStrategy};
 
 /// How often workers report.
@@ -150,24 +150,11 @@ impl Conductor<'_> {
     }
 
     async fn trial(&mut self, trial: TrialId, planned: &PlannedStrategy) -> Result<TrialOutcome, RunError> {
-        let threads: Vec<u32> = self.fleet.workers().map(|w| w.hello.threads).collect();
-        let per_request = planned.strategy.items_per_request();
-        let shares =
-            split_trial(self.plan.items.unwrap_or_default(), planned.in_flight, per_request, &threads);
-        let shares: Vec<_> = self.fleet.workers().map(|w| w.peer).zip(shares).collect();
-        let assignment = Assignment {
-            trial,
-            strategy: planned.strategy.clone(),
-            target: self.plan.target.clone(),
-            workload: self.plan.workload.clone(),
-            share: Share::default(),
-            load: fluxfleet_proto::load::Load::Closed,
-            limits: fluxfleet_proto::load::Limits::default(),
-            calibrate: None,
-            record_requests: self.spool.is_some(),
-            interval: INTERVAL,
-        };
-        let (mut run, effects) = TrialRun::begin(&assignment, &shares, Clock::now());
+        let (assignments, rules) = self.assign(trial, planned);
+        let (mut run, effects) = TrialRun::begin(assignments, rules, Clock::now());
+        for (&peer, &ceiling) in &self.ceilings {
+            run.knows(peer, ceiling);
+        }
         self.carry_out(&mut run, effects)?;
         let view = self.view(&run, planned);
         self.rig.live.trial_begins(&view);
@@ -202,14 +189,56 @@ impl Conductor<'_> {
         }
         let view = self.view(&run, planned);
         self.rig.live.trial_ends(&view);
-        Ok(run.finish(NotSentReason::Interrupted))
+        let outcome = run.finish(NotSentReason::Interrupted);
+        for worker in &outcome.workers {
+            self.ceilings.extend(worker.health.ceiling.map(|ceiling| (worker.peer, ceiling)));
+        }
+        Ok(outcome)
+    }
+
+    /// Each worker's part of a trial, and what holds for the whole.
+    fn assign(&mut self, trial: TrialId, planned: &PlannedStrategy) -> (Vec<(PeerId, Assignment)>, Rules) {
+        let threads: Vec<u32> = self.fleet.workers().map(|w| w.hello.threads).collect();
+        let demand = Demand {
+            load: &self.plan.load,
+            items: self.plan.items,
+            limits: self.plan.limits,
+            in_flight: planned.in_flight,
+            items_per_request: planned.strategy.items_per_request(),
+        };
+        let Division { portions, sends_until } = split_trial(&demand, &threads);
+        let peers: Vec<PeerId> = self.fleet.workers().map(|w| w.peer).collect();
+        let assign = |(peer, Portion { share, load, limits }): (PeerId, Portion)| {
+            // A worker's ceiling is its own: once is enough.
+            let first = self.calibrated.insert(peer);
+            let assignment = Assignment {
+                trial,
+                strategy: planned.strategy.clone(),
+                target: self.plan.target.clone(),
+                workload: self.plan.workload.clone(),
+                share,
+                load,
+                limits,
+                calibrate: self.plan.calibrate.filter(|_| first),
+                record_requests: self.spool.is_some(),
+                interval: INTERVAL,
+            };
+            (peer, assignment)
+        };
+        let assignments = peers.into_iter().zip(portions).map(assign).collect();
+        let rules =
+            Rules { warmup: self.plan.limits.warmup, error_limit: self.plan.error_limit, sends_until };
+        (assignments, rules)
     }
 
     fn carry_out(&mut self, run: &mut TrialRun, effects: Vec<Effect>) -> Result<(), RunError> {
         for effect in effects {
             match effect {
                 Effect::Tell(peer, command) => {
-                    if !self.fleet.tell_worker(peer, command) {
+                    // A worker that went has perhaps said more than was read yet, which counts: its stream's end,
+                    // or a ping that finds no reader, tells when it is lost.
+                    let may_fail = matches!(command, WorkerCommand::Ack(..));
+                    if !self.fleet.tell_worker(peer, command) && !may_fail {
                         self.lose(peer, "it cannot be told anything any more");
                         run.lost(peer);
                     }
@@ -217,6 +246,10 @@ impl Conductor<'_> {
                 Effect::Drop(peer, why) => {
                     self.lose(peer, &why);
                     run.lost(peer);
+                }
+                Effect::Tripped(failed, ended) => {
+                    let text = live::tripped(failed, ended, self.plan.output.lang);
+                    self.rig.live.note(&text);
                 }
                 Effect::Keep(records) => {
                     if let Some(spool) = &mut self.spool {
@@ -228,26 +261,6 @@ impl Conductor<'_> {
             }
         }
         Ok(())
-    }
-
-    fn view(&self, run: &TrialRun, planned: &PlannedStrategy) -> TrialView {
-        let tally = run.merge().tally();
-        TrialView {
-            strategy: planned.strategy.name.clone(),
-            planned: run.merge().planned(),
-            ended: tally.items_ended(),
-            failed: tally.items_failed,
-            in_flight: planned.in_flight.get(),
-            elapsed: run.elapsed(Clock::now()),
-            p95_s: tally.response_time.quantile(0.95).map(Micros::as_secs_f64),
-            gpu_percent: self.samples.latest().and_then(|s| {
-                let readings: Vec<f64> =
-                    s.sample.gpus.iter().filter_map(|g| g.utilization_percent.clone().ok()).collect();
-                (!readings.is_empty()).then(|| readings.iter().sum::<f64>() / readings.len() as f64)
-            }),
-            workers: self.fleet.workers().count(),
-            workers_begun: run.begun(),
-        }
     }
 
     fn outcome(self, strategies: Vec<StrategyOutcome>) -> RunOutcome {

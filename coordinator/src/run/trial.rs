@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use fluxfleet_proto::clock::{ClockOffset, Mono};
 use fluxfleet_proto::failure::NotSentReason;
+use fluxfleet_proto::health::Ceiling;
 use fluxfleet_proto::id::{PeerId, TrialId};
+use fluxfleet_proto::load::Warmup;
 use fluxfleet_proto::message::{Acked, WorkerCommand, WorkerReport};
-use fluxfleet_proto::trial::{Assignment, Share};
+use fluxfleet_proto::trial::Assignment;
 
-use crate::aggregate::{SpooledRecord, TrialMerge, TrialOutcome};
+use crate::aggregate::{SpooledRecord, TrialMerge, TrialOutcome, no_endpoint};
+use crate::plan::ErrorLimit;
 
-/// A worker that is not ready by then is given up.
+/// A worker that is not ready by then is given up. What it was asked to measure of itself comes on top.
 const PREPARE_PATIENCE: Duration = Duration::from_secs(30);
 /// Least time between releasing the barrier and the start, for the command to travel and threads to wake.
 const MIN_LEAD: Duration = Duration::from_millis(150);
@@ -18,6 +21,21 @@ const MIN_LEAD: Duration = Duration::from_millis(150);
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// Time after the grace in which a worker has to report the end.
 const FAREWELL: Duration = Duration::from_secs(3);
+
+/// After the last request could have been sent and timed out, a worker that says nothing of an end for this long
+/// more is given up.
+const LAST_RESORT: Duration = Duration::from_secs(30);
+
+/// What holds for a whole trial.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rules {
+    /// What comes before measuring.
+    pub warmup: Warmup,
+    /// How much may fail. `None`: everything.
+    pub error_limit: Option<ErrorLimit>,
+    /// No request is sent from then on, since the start. `None`: that is not known.
+    pub sends_until: Option<Duration>,
+}
 
 /// What is to be done about a trial.
 #[derive(Debug, PartialEq)]
@@ -28,6 +46,8 @@ pub enum Effect {
     Keep(Vec<SpooledRecord>),
     /// Drop a worker, and why.
     Drop(PeerId, String),
+    /// Say that more failed than the plan allows: items failed, of items that ended.
+    Tripped(u64, u64),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -47,29 +67,49 @@ pub struct TrialRun {
     merge: TrialMerge,
     phase: Phase,
     begun: usize,
+    rules: Rules,
+    patience: Duration,
+    /// Longest time from a request's start to its end.
+    timeout: Duration,
 }
 
 impl TrialRun {
-    /// A trial whose items are split like this, and the commands that prepare it. `assignment` is completed with
-    /// each worker's share.
-    pub fn begin(assignment: &Assignment, shares: &[(PeerId, Share)], now: Mono) -> (Self, Vec<Effect>) {
-        let prepare = |&(peer, share): &(PeerId, Share)| {
-            Effect::Tell(peer, WorkerCommand::Prepare(Box::new(Assignment { share, ..assignment.clone() })))
-        };
+    /// A trial split like this, one assignment for each worker and at least one, and the commands that prepare it.
+    pub fn begin(assignments: Vec<(PeerId, Assignment)>, rules: Rules, now: Mono) -> (Self, Vec<Effect>) {
+        let all = || assignments.iter().map(|(_, a)| a);
+        let trial = all().next().map_or(TrialId(0), |a| a.trial);
+        let interval = all().next().map_or(Duration::ZERO, |a| a.interval);
+        let calibration = all().filter_map(|a| a.calibrate).max().unwrap_or_default();
         let run = Self {
-            trial: assignment.trial,
-            merge: TrialMerge::new(assignment.trial, shares),
-            phase: Phase::Preparing { missing: shares.iter().map(|(peer, _)| *peer).collect(), since: now },
-            begun: shares.len(),
+            trial,
+            merge: TrialMerge::new(trial, assignments.iter().map(|(peer, a)| (*peer, a.share)), interval),
+            phase: Phase::Preparing {
+                missing: assignments.iter().map(|(peer, _)| *peer).collect(),
+                since: now,
+            },
+            begun: assignments.len(),
+            rules,
+            // Beside the measurement itself, its server and its connections have to come up and go down.
+            patience: PREPARE_PATIENCE + calibration * 2,
+            timeout: all().map(|a| a.target.timeout).max().unwrap_or_default(),
         };
-        (run, shares.iter().map(prepare).collect())
+        let prepare = |(peer, a)| Effect::Tell(peer, WorkerCommand::Prepare(Box::new(a)));
+        (run, assignments.into_iter().map(prepare).collect())
+    }
+
+    /// Notes what is known of a worker from an earlier trial.
+    pub fn knows(&mut self, peer: PeerId, ceiling: Ceiling) {
+        self.merge.ceiling(peer, ceiling);
     }
 
     /// Takes a worker's report. `clock` is its clock against ours.
     pub fn report(&mut self, peer: PeerId, report: WorkerReport, clock: ClockOffset) -> Vec<Effect> {
         let mut effects = Vec::new();
         let merged = match report {
-            WorkerReport::Ready(trial, _) if trial == self.trial => {
+            WorkerReport::Ready(trial, ceiling) if trial == self.trial => {
+                if let Some(ceiling) = ceiling {
+                    self.merge.ceiling(peer, ceiling);
+                }
                 if let Phase::Preparing { missing, .. } = &mut self.phase {
                     missing.retain(|m| *m != peer);
                 }
@@ -125,13 +165,25 @@ impl TrialRun {
                 self.merge.starts_at(start);
                 self.phase = Phase::Running { start };
             }
-            Phase::Preparing { missing, since } if now.since(*since) > PREPARE_PATIENCE => {
-                let why = format!("it was not ready within {} s", PREPARE_PATIENCE.as_secs());
+            Phase::Preparing { missing, since } if now.since(*since) > self.patience => {
+                let why = format!("it was not ready within {} s", self.patience.as_secs());
                 effects.extend(missing.iter().map(|&peer| Effect::Drop(peer, why.clone())));
             }
             // Some services answer the preflight's question alike for every path; the load itself tells then.
-            Phase::Running { .. } if self.merge.tally().finds_no_endpoint() => {
+            Phase::Running { .. } if no_endpoint(self.merge.warmup(), self.merge.tally()) => {
                 return self.stop(NotSentReason::NoEndpoint, now);
+            }
+            Phase::Running { .. } if self.fails_too_much() => {
+                let tally = self.merge.tally();
+                effects.push(Effect::Tripped(tally.items_failed, tally.items_ended()));
+                effects.extend(self.stop(NotSentReason::ErrorLimit, now));
+            }
+            Phase::Running { start } if self.last_moment(*start).is_some_and(|last| now > last) => {
+                let why = format!(
+                    "it did not end its trial, {} s after its last request must have ended",
+                    LAST_RESORT.as_secs()
+                );
+                effects.extend(self.merge.open().map(|peer| Effect::Drop(peer, why.clone())));
             }
             Phase::Stopping { until, .. } if now > *until => {
                 let why =
@@ -141,6 +193,23 @@ impl TrialRun {
             Phase::Preparing { .. } | Phase::Running { .. } | Phase::Stopping { .. } => {}
         }
         effects
+    }
+
+    /// Whether more of the measured phase failed than the plan allows, by what is merged.
+    fn fails_too_much(&self) -> bool {
+        let (failed, ended) = (self.merge.tally().items_failed, self.merge.tally().items_ended());
+        match self.rules.error_limit {
+            None => false,
+            Some(ErrorLimit::Items(most)) => failed > most,
+            Some(ErrorLimit::Share(most)) => {
+                ended >= ErrorLimit::LEAST && failed as f64 > most * ended as f64
+            }
+        }
+    }
+
+    /// When every worker must have ended, where anything bounds that: a worker that hangs must not hang the run.
+    fn last_moment(&self, start: Mono) -> Option<Mono> {
+        self.rules.sends_until.map(|last| start + last + self.timeout + LAST_RESORT)
     }
 
     /// Stops the load.
@@ -170,6 +239,20 @@ impl TrialRun {
         }
     }
 
+    /// Time since measuring began, as far as is known; zero before it.
+    pub fn measured(&self, now: Mono) -> Duration {
+        match self.rules.warmup {
+            Warmup::None => self.elapsed(now),
+            Warmup::Time(warm) => self.elapsed(now).saturating_sub(warm),
+            Warmup::Items(_) => self.merge.measured_from().map_or(Duration::ZERO, |from| now.since(from)),
+        }
+    }
+
+    /// Since the start, when no request is sent any more; as far as that is known.
+    pub fn sends_until(&self) -> Option<Duration> {
+        self.rules.sends_until
+    }
+
     /// Workers that had a share when it began.
     pub fn begun(&self) -> usize {
         self.begun
@@ -187,164 +270,4 @@ impl TrialRun {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use fluxfleet_proto::failure::FailureKind;
-    use fluxfleet_proto::tally::{Interval, Tally};
-    use fluxfleet_proto::trial::{Method, Strategy, Target, TrialEnd, Workload};
-
-    const A: PeerId = PeerId(1);
-    const B: PeerId = PeerId(2);
-    const T: TrialId = TrialId(0);
-
-    fn clock_of(peer: PeerId) -> ClockOffset {
-        ClockOffset { offset_ns: i64::from(peer.0) * 1_000_000_000, error_ns: 1000 }
-    }
-
-    fn at(ms: i64) -> Mono {
-        Mono::from_nanos(ms * 1_000_000)
-    }
-
-    fn begin() -> TrialRun {
-        let assignment = Assignment {
-            trial: T,
-            strategy: Strategy {
-                name: "baseline".into(),
-                method: Method::Single { path: "/generate".into() },
-            },
-            target: Target {
-                base_url: "http://x".into(),
-                timeout: Duration::from_secs(1),
-                headers: Vec::new(),
-                max_body_bytes: 1,
-                transport: fluxfleet_proto::trial::Transport::default(),
-            },
-            workload: Workload { prompts: vec!["p".into()], parameters_json: "{}".into(), seed: 0 },
-            share: Share::default(),
-            load: fluxfleet_proto::load::Load::Closed,
-            limits: fluxfleet_proto::load::Limits::default(),
-            calibrate: None,
-            record_requests: false,
-            interval: Duration::from_secs(1),
-        };
-        let share = |first_item| Share { first_item, items: 5, in_flight: 1 };
-        let (run, effects) = TrialRun::begin(&assignment, &[(A, share(0)), (B, share(5))], at(0));
-        assert_eq!(effects.len(), 2);
-        run
-    }
-
-    fn starts(effects: &[Effect]) -> Vec<(PeerId, Mono)> {
-        let start = |e: &Effect| match e {
-            Effect::Tell(peer, WorkerCommand::Start(_, at)) => Some((*peer, *at)),
-            _ => None,
-        };
-        effects.iter().filter_map(start).collect()
-    }
-
-    fn ready(run: &mut TrialRun, peer: PeerId) {
-        run.report(peer, WorkerReport::Ready(T, None), clock_of(peer));
-    }
-
-    fn end(not_sent: u64) -> WorkerReport {
-        WorkerReport::TrialDone(
-            T,
-            TrialEnd {
-                intervals: 0,
-                records: 0,
-                not_sent: Some((not_sent, NotSentReason::Interrupted)),
-                started: None,
-                active: None,
-            },
-        )
-    }
-
-    #[test]
-    fn all_start_at_one_instant_each_on_its_own_clock_once_all_are_ready() {
-        let mut run = begin();
-        ready(&mut run, A);
-        assert!(run.tick(|peer| Some(clock_of(peer)), at(5)).is_empty());
-        ready(&mut run, B);
-        let starts = starts(&run.tick(|peer| Some(clock_of(peer)), at(10)));
-        assert_eq!(starts, [(A, at(1160)), (B, at(2160))]);
-        assert!(run.tick(|peer| Some(clock_of(peer)), at(11)).is_empty(), "released once");
-    }
-
-    #[test]
-    fn a_worker_lost_while_preparing_does_not_hold_up_the_barrier() {
-        let mut run = begin();
-        ready(&mut run, A);
-        run.lost(B);
-        assert_eq!(starts(&run.tick(|peer| Some(clock_of(peer)), at(10))).len(), 1);
-    }
-
-    #[test]
-    fn a_load_that_finds_no_endpoint_is_stopped() {
-        let mut run = begin();
-        ready(&mut run, A);
-        ready(&mut run, B);
-        run.tick(|peer| Some(clock_of(peer)), at(5));
-        let interval = |seq, kind| {
-            let mut tally =
-                Tally { requests_sent: 1, requests_failed: 1, items_failed: 1, ..Tally::default() };
-            tally.failures.add(kind, 1, None);
-            WorkerReport::Interval(Box::new(Interval {
-                trial: T,
-                seq,
-                from: at(1),
-                to: at(2),
-                phase: fluxfleet_proto::tally::Phase::Measure,
-                in_flight: 0,
-                tally,
-                health: None,
-            }))
-        };
-        run.report(A, interval(0, FailureKind::Http(404)), clock_of(A));
-        let stop = |peer| Effect::Tell(peer, WorkerCommand::Stop(T, NotSentReason::NoEndpoint, GRACE));
-        assert_eq!(run.tick(|peer| Some(clock_of(peer)), at(20)), [stop(A), stop(B)]);
-        assert_eq!(run.tick(|peer| Some(clock_of(peer)), at(40)), []);
-        // Started at 155: a stop does not make the time before it unknown.
-        assert_eq!(run.elapsed(at(165)), Duration::from_millis(10));
-
-        let mut other = begin();
-        ready(&mut other, A);
-        ready(&mut other, B);
-        other.tick(|peer| Some(clock_of(peer)), at(5));
-        other.report(A, interval(0, FailureKind::Http(404)), clock_of(A));
-        other.report(B, interval(0, FailureKind::Http(500)), clock_of(B));
-        assert_eq!(other.tick(|peer| Some(clock_of(peer)), at(20)), [], "something is there");
-    }
-
-    #[test]
-    fn who_is_not_ready_in_time_is_dropped() {
-        let mut run = begin();
-        ready(&mut run, A);
-        let effects = run.tick(|peer| Some(clock_of(peer)), at(30_001));
-        assert!(matches!(effects.as_slice(), [Effect::Drop(B, _)]), "{effects:?}");
-    }
-
-    #[test]
-    fn a_stop_reaches_everyone_once_and_the_silent_are_given_up() {
-        let mut run = begin();
-        let stopped = run.stop(NotSentReason::Interrupted, at(0));
-        assert_eq!(stopped.len(), 2);
-        assert!(run.stop(NotSentReason::Interrupted, at(1)).is_empty());
-        run.report(A, end(5), clock_of(A));
-        assert!(!run.is_over());
-        let effects = run.tick(|peer| Some(clock_of(peer)), at(5_001));
-        assert!(matches!(effects.as_slice(), [Effect::Drop(B, _)]), "{effects:?}");
-        run.lost(B);
-        assert!(run.is_over());
-        let outcome = run.finish(NotSentReason::Interrupted);
-        assert_eq!(outcome.not_sent.values().sum::<u64>(), 10);
-    }
-
-    #[test]
-    fn an_account_that_does_not_add_up_drops_the_worker() {
-        let mut run = begin();
-        let effects = run.report(A, end(4), clock_of(A));
-        assert!(
-            matches!(effects.as_slice(), [Effect::Drop(A, why)] if why.contains("contradicts")),
-            "{effects:?}"
-        );
-    }
-}
+mod tests;

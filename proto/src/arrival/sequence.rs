@@ -81,6 +81,19 @@ impl Iterator for Sequence {
         self.index += 1;
         Some(Arrival { index, at, lane })
     }
+
+    /// At once where nothing is drawn: even arrivals and a replay.
+    fn nth(&mut self, n: usize) -> Option<Arrival> {
+        match &self.source {
+            Source::Drawn { process: Process::Constant, .. } | Source::Replay(_) => self.index += n as u64,
+            Source::Drawn { .. } => {
+                for _ in 0..n {
+                    self.next()?;
+                }
+            }
+        }
+        self.next()
+    }
 }
 
 /// A lane, each as likely as any other (Lemire's multiplication; its bias of at most lanes / 2^32 is far below

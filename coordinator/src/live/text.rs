@@ -1,0 +1,250 @@
+//! What is said, in English and Chinese.
+
+use std::time::Duration;
+
+use fluxfleet_proto::load::Warmup;
+
+use super::{Asked, AssemblyView, TrialView};
+use crate::plan::Lang;
+
+/// A text on one line of its own: names and messages come from other machines, and their control characters must
+/// neither forge a line nor move the cursor.
+pub(super) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The seed's announcement of a strategy, and plain English.
+pub(super) fn announcement(view: &TrialView, lang: Lang) -> String {
+    let name = view.strategy.as_str();
+    let goal = goal(view, lang);
+    match (lang, name) {
+        (Lang::En, _) => format!("{name}: {goal}"),
+        (Lang::Zh, "baseline") => format!("📊 测试基准吞吐量: {goal}"),
+        (Lang::Zh, "model_pool") => format!("🏊 测试模型池优化: {goal}"),
+        (Lang::Zh, "batch") => format!("📦 测试批量推理: {goal}"),
+        (Lang::Zh, "async") => format!("⚡ 测试异步推理: {goal}"),
+        (Lang::Zh, _) => format!("📊 测试 {name}: {goal}"),
+    }
+}
+
+/// `20 items, 3 in flight`, `30 s at 10 items/s, after a warm-up of 5 s`
+fn goal(view: &TrialView, lang: Lang) -> String {
+    let zh = lang == Lang::Zh;
+    let seconds = |d: Duration| format!("{} {}", d.as_secs_f64(), if zh { "秒" } else { "s" });
+    let items = |n: u64| if zh { format!("{n} 请求") } else { format!("{n} items") };
+    let amount = match (view.items, view.length) {
+        (Some(n), Some(t)) => format!("{} {} {}", items(n), if zh { "或" } else { "or" }, seconds(t)),
+        (Some(n), None) => items(n),
+        (None, Some(t)) => seconds(t),
+        (None, None) => String::new(),
+    };
+    let asked = match (view.asked, zh) {
+        (Asked::InFlight(n), false) => format!("{amount}, {n} in flight"),
+        (Asked::InFlight(n), true) => format!("{amount}, {n} 并发"),
+        (Asked::Rate(r), false) => format!("{amount} at {r} items/s"),
+        (Asked::Rate(r), true) => format!("{amount}, 每秒 {r} 项"),
+        (Asked::Stages(_), false) => format!("{amount} at rates in stages"),
+        (Asked::Stages(_), true) => format!("{amount}, 分阶段速率"),
+        (Asked::Replay, false) => format!("{amount} of a replay"),
+        (Asked::Replay, true) => format!("{amount}, 按记录重放"),
+    };
+    let most = view
+        .max_in_flight
+        .map(|most| if zh { format!("最多 {most} 并发") } else { format!("at most {most} in flight") });
+    let warmup = match view.warmup {
+        Warmup::None => None,
+        Warmup::Time(t) => Some(seconds(t)),
+        Warmup::Items(n) => Some(items(n)),
+    };
+    let warmup = warmup.map(|w| if zh { format!("先预热 {w}") } else { format!("after a warm-up of {w}") });
+    let parts: Vec<String> = std::iter::once(asked).chain(most).chain(warmup).collect();
+    parts.join(", ")
+}
+
+/// How far a trial is: items of those planned, or the time that is left.
+pub(super) fn progress(view: &TrialView, lang: Lang) -> String {
+    match (view.left, view.planned) {
+        (Some(left), _) => {
+            let left = left.as_millis().div_ceil(1000);
+            if lang == Lang::Zh { format!("剩余 {left} 秒") } else { format!("{left} s left") }
+        }
+        (None, planned) => counted(view.ended, planned, lang),
+    }
+}
+
+/// What a trial came to.
+pub(super) fn result(view: &TrialView, lang: Lang) -> String {
+    counted(view.ended, view.planned, lang)
+}
+
+fn counted(ended: u64, planned: Option<u64>, lang: Lang) -> String {
+    match (planned, lang) {
+        (Some(planned), _) => format!("{ended}/{planned}"),
+        (None, Lang::En) => format!("{ended} items"),
+        (None, Lang::Zh) => format!("{ended} 项"),
+    }
+}
+
+/// `12.3 items/s of 15 asked for, 7 in flight, P95 0.82 s, GPU 71 %, workers 3/3`; what is not known is left out.
+pub(super) fn figures(view: &TrialView, lang: Lang) -> String {
+    let zh = lang == Lang::Zh;
+    let mut parts = Vec::new();
+    if view.measured.is_zero() && view.warmed > 0 {
+        let n = view.warmed;
+        parts.push(if zh { format!("预热中, {n} 项") } else { format!("warming up, {n} items") });
+    }
+    if let Some(rate) = view.items_per_s() {
+        let asked = match view.asked {
+            Asked::Rate(asked) | Asked::Stages(asked) => Some(asked),
+            Asked::InFlight(_) | Asked::Replay => None,
+        };
+        parts.push(match (asked, zh) {
+            (None, false) => format!("{rate:.2} items/s"),
+            (None, true) => format!("{rate:.2} 项/秒"),
+            (Some(asked), false) => format!("{rate:.2} items/s of {asked:.2} asked for"),
+            (Some(asked), true) => format!("{rate:.2} 项/秒 (目标 {asked:.2})"),
+        });
+    }
+    // In a closed load that its items end, it is the number announced.
+    if view.left.is_some() || !matches!(view.asked, Asked::InFlight(_)) {
+        let n = view.in_flight;
+        parts.push(if zh { format!("并发 {n}") } else { format!("{n} in flight") });
+    }
+    if let Some(p95) = view.p95_s {
+        parts.push(if p95 < 1.0 { format!("P95 {:.1} ms", p95 * 1e3) } else { format!("P95 {p95:.2} s") });
+    }
+    if let Some(gpu) = view.gpu_percent {
+        parts.push(format!("GPU {gpu:.0} %"));
+    }
+    for (n, en, in_zh) in [(view.failed, "failed", "失败"), (view.not_sent, "not sent", "未发送")] {
+        if n > 0 {
+            parts.push(if zh { format!("{in_zh} {n}") } else { format!("{n} {en}") });
+        }
+    }
+    let (now, begun) = (view.workers, view.workers_begun);
+    parts.push(if zh { format!("工作节点 {now}/{begun}") } else { format!("workers {now}/{begun}") });
+    parts.join(", ")
+}
+
+/// `workers 2/3 (a, b), agents 0/1, 41 s left to join`; the time only while somebody is missing.
+pub(super) fn assembly(view: &AssemblyView, lang: Lang) -> String {
+    let names = |names: &[String]| {
+        if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) }
+    };
+    let (w, a) = (view.workers.len(), view.agents.len());
+    let (ww, aw) = (view.workers_wanted, view.agents_wanted);
+    let (wn, an) = (names(&view.workers), names(&view.agents));
+    let left = match lang {
+        _ if view.complete() => String::new(),
+        Lang::En => format!(", {} s left to join", view.left.as_secs()),
+        Lang::Zh => format!(", 还可等待 {} 秒", view.left.as_secs()),
+    };
+    match lang {
+        Lang::En => format!("fleet: workers {w}/{ww}{wn}, agents {a}/{aw}{an}{left}"),
+        Lang::Zh => format!("集群: 工作节点 {w}/{ww}{wn}, 代理 {a}/{aw}{an}{left}"),
+    }
+}
+
+/// What the first Ctrl-C does, and what a second one would do.
+pub fn stopping(grace: Duration, lang: Lang) -> String {
+    let s = grace.as_secs();
+    match lang {
+        Lang::En => format!("stopping: requests in flight get {s} s to end; Ctrl-C again waits for nothing"),
+        Lang::Zh => format!("正在停止: 进行中的请求有 {s} 秒完成; 再按一次 Ctrl-C 立即结束"),
+    }
+}
+
+/// `cooling down for 10 s`
+pub(super) fn pause_text(pause: Duration, lang: Lang) -> String {
+    let s = pause.as_secs_f64();
+    match lang {
+        Lang::En => format!("cooling down for {s} s"),
+        Lang::Zh => format!("冷却 {s} 秒"),
+    }
+}
+
+/// That a strategy is stopped because of its failures.
+pub fn tripped(failed: u64, ended: u64, lang: Lang) -> String {
+    match lang {
+        Lang::En => {
+            format!("stopping the strategy: {failed} of {ended} items failed, more than --error-limit allows")
+        }
+        Lang::Zh => format!("停止该策略: {ended} 项中有 {failed} 项失败, 超过 --error-limit 的限制"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(change: impl FnOnce(&mut TrialView)) -> TrialView {
+        let mut view = TrialView {
+            strategy: "batch".into(),
+            items: None,
+            length: Some(Duration::from_secs(30)),
+            warmup: Warmup::None,
+            asked: Asked::Rate(12.5),
+            max_in_flight: None,
+            planned: Some(375),
+            left: Some(Duration::from_millis(12_300)),
+            warmed: 0,
+            ended: 170,
+            failed: 0,
+            not_sent: 0,
+            in_flight: 7,
+            elapsed: Duration::from_millis(17_700),
+            measured: Duration::from_millis(17_000),
+            p95_s: None,
+            gpu_percent: None,
+            workers: 2,
+            workers_begun: 2,
+        };
+        change(&mut view);
+        view
+    }
+
+    #[test]
+    fn a_strategy_is_announced_with_what_ends_it_and_what_is_asked() {
+        let time = view(|v| (v.max_in_flight, v.warmup) = (Some(64), Warmup::Time(Duration::from_secs(5))));
+        assert_eq!(
+            announcement(&time, Lang::En),
+            "batch: 30 s at 12.5 items/s, at most 64 in flight, after a warm-up of 5 s"
+        );
+        assert_eq!(
+            announcement(&time, Lang::Zh),
+            "📦 测试批量推理: 30 秒, 每秒 12.5 项, 最多 64 并发, 先预热 5 秒"
+        );
+        let closed = view(|v| (v.items, v.asked) = (Some(9), Asked::InFlight(3)));
+        assert_eq!(announcement(&closed, Lang::En), "batch: 9 items or 30 s, 3 in flight");
+        let plain = view(|v| (v.items, v.length, v.asked) = (Some(9), None, Asked::InFlight(3)));
+        assert_eq!(announcement(&plain, Lang::Zh), "📦 测试批量推理: 9 请求, 3 并发");
+        let replay = view(|v| (v.asked, v.warmup) = (Asked::Replay, Warmup::Items(4)));
+        assert_eq!(announcement(&replay, Lang::En), "batch: 30 s of a replay, after a warm-up of 4 items");
+    }
+
+    #[test]
+    fn a_trial_that_a_time_ends_shows_what_is_left_and_what_is_really_in_flight() {
+        let view = view(|v| (v.failed, v.not_sent) = (2, 5));
+        assert_eq!(progress(&view, Lang::En), "13 s left");
+        assert_eq!(progress(&view, Lang::Zh), "剩余 13 秒");
+        assert_eq!(
+            figures(&view, Lang::En),
+            "10.00 items/s of 12.50 asked for, 7 in flight, 2 failed, 5 not sent, workers 2/2"
+        );
+        assert_eq!(
+            figures(&view, Lang::Zh),
+            "10.00 项/秒 (目标 12.50), 并发 7, 失败 2, 未发送 5, 工作节点 2/2"
+        );
+        assert_eq!(result(&view, Lang::En), "170/375");
+    }
+
+    #[test]
+    fn a_warm_up_shows_no_rate() {
+        let view = view(|v| {
+            (v.warmed, v.ended, v.measured) = (40, 0, Duration::ZERO);
+            (v.left, v.planned, v.asked) = (None, None, Asked::InFlight(3));
+        });
+        assert_eq!(progress(&view, Lang::En), "0 items");
+        assert_eq!(figures(&view, Lang::En), "warming up, 40 items, workers 2/2");
+    }
+}

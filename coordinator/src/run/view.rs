@@ -1,0 +1,63 @@
+//! What is shown of a trial while it goes on.
+
+use fluxfleet_proto::arrival::Arrivals;
+use fluxfleet_proto::clock::Clock;
+use fluxfleet_proto::load::{NO_LIMIT, Warmup};
+use fluxfleet_proto::units::Micros;
+
+use super::TrialRun;
+use super::conductor::Conductor;
+use crate::live::{Asked, TrialView};
+use crate::plan::{PlannedLoad, PlannedStrategy};
+
+impl Conductor<'_> {
+    pub(super) fn view(&self, run: &TrialRun, planned: &PlannedStrategy) -> TrialView {
+        let now = Clock::now();
+        let (merge, elapsed, measured) = (run.merge(), run.elapsed(now), run.measured(now));
+        let tally = merge.tally();
+        let (asked, max_in_flight, length) = match &self.plan.load {
+            PlannedLoad::Closed => (Asked::InFlight(planned.in_flight.get()), None, None),
+            PlannedLoad::Open { arrivals, .. } => {
+                let asked = match arrivals {
+                    Arrivals::Replay(_) => Asked::Replay,
+                    Arrivals::Drawn { profile, .. } => match profile.stages() {
+                        [only] if only.length.is_none() => Asked::Rate(only.from),
+                        _ => Asked::Stages(profile.rate(elapsed.as_secs_f64())),
+                    },
+                };
+                let most = planned.in_flight.get();
+                (asked, (most != NO_LIMIT).then_some(most), arrivals.length())
+            }
+        };
+        // A warm-up of items lasts as long as it takes: the time left is known when it is over.
+        let by_duration = || match self.plan.limits.warmup {
+            Warmup::Items(_) if measured.is_zero() => None,
+            _ => self.plan.limits.duration.map(|d| d.saturating_sub(measured)),
+        };
+        TrialView {
+            strategy: planned.strategy.name.clone(),
+            items: self.plan.items,
+            length: self.plan.limits.duration.or(length),
+            warmup: self.plan.limits.warmup,
+            asked,
+            max_in_flight,
+            planned: merge.planned(),
+            left: run.sends_until().map(|end| end.saturating_sub(elapsed)).or_else(by_duration),
+            warmed: merge.warmup().items_ended(),
+            ended: tally.items_ended(),
+            failed: tally.items_failed,
+            not_sent: tally.not_sent.total(),
+            in_flight: merge.in_flight(),
+            elapsed,
+            measured,
+            p95_s: tally.response_time.quantile(0.95).map(Micros::as_secs_f64),
+            gpu_percent: self.samples.latest().and_then(|s| {
+                let readings: Vec<f64> =
+                    s.sample.gpus.iter().filter_map(|g| g.utilization_percent.clone().ok()).collect();
+                (!readings.is_empty()).then(|| readings.iter().sum::<f64>() / readings.len() as f64)
+            }),
+            workers: self.fleet.workers().count(),
+            workers_begun: run.begun(),
+        }
+    }
+}
