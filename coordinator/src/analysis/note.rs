@@ -2,6 +2,7 @@
 
 use super::report::{Missing, StrategyReport};
 use super::score::ScoreSettings;
+use super::steady::Steady;
 
 /// What a reader should know and what does not touch the verdict.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +37,15 @@ pub enum Note {
         /// How many.
         requests: u64,
     },
+    /// A trial became steady after measuring had begun: its beginning is part of the figures.
+    SettledLate {
+        /// The strategy.
+        strategy: String,
+        /// After how long, from the start of the trial, in whole seconds, rounded up.
+        after_s: u64,
+        /// How long its warm-up was, in seconds.
+        warmup_s: f64,
+    },
 }
 
 impl Note {
@@ -60,6 +70,7 @@ pub(super) fn notes(strategies: &[StrategyReport], score: ScoreSettings) -> Vec<
         let requests = s.measured.as_ref().ok()?.response.overflow;
         (requests > 0).then(|| Note::BeyondRange { strategy: s.name.clone(), requests })
     }));
+    notes.extend(strategies.iter().filter_map(settled_late));
     notes
 }
 
@@ -77,6 +88,21 @@ fn saturated(strategies: &[StrategyReport], score: ScoreSettings) -> Option<Note
         reference_items_per_s: score.throughput_items_per_s(),
         highest: highest.name.clone(),
         throughput_items_per_s,
+    })
+}
+
+/// Only trials that were long enough are judged, and at least half of each was steady: a warm-up of that length
+/// leaves enough to measure.
+fn settled_late(row: &StrategyReport) -> Option<Note> {
+    let measured = row.measured.as_ref().ok()?;
+    let Steady::From(after) = measured.steady else { return None };
+    let warmup_s = measured.warmup.as_ref().map_or(Some(0.0), |w| w.seconds)?;
+    let after_s = after.as_millis().div_ceil(1_000);
+    let after_s = u64::try_from(after_s).ok()?;
+    (after.as_secs_f64() > warmup_s).then(|| Note::SettledLate {
+        strategy: row.name.clone(),
+        after_s,
+        warmup_s,
     })
 }
 
