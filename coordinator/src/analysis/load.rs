@@ -9,7 +9,7 @@ use fluxfleet_proto::arrival::{Arrivals, GapLaw};
 use fluxfleet_proto::failure::NotSentReason;
 use fluxfleet_proto::latency::Latency;
 use fluxfleet_proto::load::{Limits, Warmup, WhenFull};
-use fluxfleet_proto::tally::Tally;
+use fluxfleet_proto::tally::{Phase, Tally};
 use fluxfleet_proto::units::Micros;
 
 use crate::aggregate::{RunOutcome, StrategyOutcome, TrialOutcome};
@@ -205,7 +205,7 @@ fn open(
     let achieved_items_per_s = if was_stopped(trial) {
         Err(Missing::Stopped)
     } else {
-        rate(tally.items_ended(), span + overrun(trial))
+        rate(tally.items_ended(), span + overrun(trial, &intended))
     };
     let achieved_percent = intended_items_per_s.clone().and_then(|intended| {
         let achieved = achieved_items_per_s.clone()?;
@@ -228,10 +228,18 @@ fn open(
     }
 }
 
-/// By how much sending took longer than planned, in seconds. A generator that falls behind is late by more and
-/// more, so the latest sends are the last ones; the latest hundredth may also be a single pause on the way.
-fn overrun(trial: &TrialOutcome) -> f64 {
-    trial.tally.send_lateness.quantile(0.99).map_or(0.0, Micros::as_secs_f64)
+/// By how much sending took longer than planned, in seconds: at most as long as the last second with a send ended
+/// after the load was to end. A generator that falls behind is late by more and more, so that is also how late its
+/// latest hundredth was; one that is on time is on time to the microsecond, and not to the second.
+fn overrun(trial: &TrialOutcome, intended: &Intended) -> f64 {
+    let late = trial.tally.send_lateness.quantile(0.99).map_or(0.0, Micros::as_secs_f64);
+    let sending = trial.series.iter().filter(|p| p.phase == Phase::Measure && p.requests_sent > 0);
+    let last = sending.map(|p| p.span.to).max();
+    let after = trial.planned_start.zip(last).map(|(start, last)| {
+        let end = start + intended.begin + intended.span;
+        last.since(end).as_secs_f64()
+    });
+    after.map_or(late, |after| after.min(late))
 }
 
 /// Requests later than their arrival was taken up. Both are recorded from the intended start, so where more sends
@@ -284,6 +292,8 @@ fn per_request(arrivals: &Arrivals, size: u32) -> Arrivals {
 struct Intended {
     requests: u64,
     items: u64,
+    /// When the measured phase begins, since the start of the trial.
+    begin: Duration,
     /// From the beginning of the measured phase to the end of its last gap.
     span: Duration,
 }
@@ -338,7 +348,7 @@ impl Intended {
             end = Some(end.map_or(closed, |end| end.min(closed)));
         }
         let span = end.map_or(Duration::ZERO, |end| end.saturating_sub(begin));
-        Self { requests, items: (requests * size).min(items.unwrap_or(u64::MAX)), span }
+        Self { requests, items: (requests * size).min(items.unwrap_or(u64::MAX)), begin, span }
     }
 }
 

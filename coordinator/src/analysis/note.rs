@@ -121,11 +121,14 @@ fn without_gpu(strategies: &[StrategyReport]) -> Option<Note> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use fluxfleet_proto::load::Warmup;
     use fluxfleet_proto::units::Micros;
 
     use super::*;
     use crate::analysis::analyse;
-    use crate::analysis::testing::{RunSketch, remote_run, seed_run, trial};
+    use crate::analysis::testing::{RunSketch, limited_run, remote_run, seed_run, trial};
 
     fn noted(run: RunSketch) -> Vec<Note> {
         analyse(&run.done(), &ScoreSettings::default()).notes
@@ -148,5 +151,17 @@ mod tests {
             tally.response_time.record(Micros(1 << 33));
         }));
         assert_eq!(notes, [Note::BeyondRange { strategy: "async".into(), requests: 1 }]);
+    }
+
+    #[test]
+    fn a_trial_that_settled_after_its_warm_up_is_noted_with_the_warm_up_it_needs() {
+        let notes = noted(limited_run());
+        let late = notes.iter().find(|n| matches!(n, Note::SettledLate { .. })).expect("a note");
+        // Its windows are of four seconds, and its response times fall in the 22nd.
+        assert_eq!(*late, Note::SettledLate { strategy: "baseline".into(), after_s: 24, warmup_s: 10.0 });
+        let long_enough = limited_run().with(|run| {
+            run.plan.limits.warmup = Warmup::Time(Duration::from_secs(30));
+        });
+        assert!(!noted(long_enough).iter().any(|n| matches!(n, Note::SettledLate { .. })));
     }
 }

@@ -12,7 +12,8 @@
 //! 2. There is no trend in them: the Mann-Kendall test finds none at the 1 % level, or what it finds amounts to
 //!    less than [`TOLERANCE`] between the first and the last third.
 //!
-//! At least half of the trial must be steady, and a trial that goes up and down around one level is.
+//! At least half of the trial, or its whole measured phase, must be steady. A trial that goes up and down around one
+//! level is.
 
 use std::time::Duration;
 
@@ -122,7 +123,7 @@ fn slots(series: &[Point]) -> Vec<Point> {
     let mut slots: Vec<Point> = Vec::with_capacity(last);
     for point in &series[..last] {
         match slots.last_mut() {
-            Some(slot) if point.span.from < slot.span.to => {
+            Some(slot) if is_same_stretch(slot, point) => {
                 slot.span = slot.span.hull(point.span);
                 slot.phase = slot.phase.max(point.phase);
                 slot.requests_sent += point.requests_sent;
@@ -133,6 +134,12 @@ fn slots(series: &[Point]) -> Vec<Point> {
         }
     }
     slots
+}
+
+/// Whether two points cover each other for the most part; those of clocks that differ a little merely touch.
+fn is_same_stretch(one: &Point, other: &Point) -> bool {
+    let shared = one.span.to.min(other.span.to).since(one.span.from.max(other.span.from));
+    2 * shared > one.span.length().min(other.span.length())
 }
 
 /// Some points together.

@@ -99,6 +99,15 @@ fn a_warm_up_counts_from_the_start_of_the_trial() {
 }
 
 #[test]
+fn points_that_overlap_a_little_stay_apart() {
+    let mut overlapping = trial(40, |_| (100, 50.0));
+    for point in &mut overlapping {
+        point.span.to = point.span.to + Duration::from_millis(4);
+    }
+    assert_eq!(slots(&overlapping).len(), 40);
+}
+
+#[test]
 fn what_comes_after_the_last_send_does_not_count() {
     let mut draining = trial(40, |_| (100, 50.0));
     for (i, point) in draining[20..].iter_mut().enumerate() {

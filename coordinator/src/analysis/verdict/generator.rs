@@ -76,3 +76,75 @@ fn scarce(used: Used, reason: impl FnOnce(u64, u64) -> Reason) -> Option<Reason>
     used.share().filter(|&share| share > SCARCE)?;
     Some(reason(used.most?, used.limit?))
 }
+
+#[cfg(test)]
+mod tests {
+    use fluxfleet_proto::units::Micros;
+
+    use super::*;
+    use crate::aggregate::{RunOutcome, WorkerHealth};
+    use crate::analysis::testing::{limited_run, open_run, seed_run, trial};
+    use crate::analysis::{ScoreSettings, analyse};
+
+    fn health(run: &mut RunOutcome) -> &mut WorkerHealth {
+        &mut trial(run, 0).workers[0].health
+    }
+
+    /// What is against the generator of a load that is well in every other way.
+    fn with(change: impl FnOnce(&mut WorkerHealth)) -> Vec<Reason> {
+        let run = open_run().with(|run| {
+            run.strategies.truncate(1);
+            change(health(run));
+        });
+        analyse(&run.done(), &ScoreSettings::default()).verdict.reasons
+    }
+
+    #[test]
+    fn a_thread_that_is_mostly_busy_degrades_and_a_closed_load_says_whose_limit_it_is() {
+        let busy =
+            |share| with(|health| health.points.iter_mut().for_each(|p| p.busiest_thread = Some(share)));
+        assert_eq!(busy(0.79), []);
+        assert!(matches!(busy(0.81)[..], [Reason::Busy { closed: false, .. }]));
+        let limited = analyse(&limited_run().done(), &ScoreSettings::default()).verdict;
+        assert_eq!(limited.state, State::Degraded);
+        assert!(matches!(limited.reasons[..], [Reason::Busy { closed: true, .. }]), "{limited:?}");
+    }
+
+    #[test]
+    fn a_burst_or_a_short_run_is_not_held_against_a_thread() {
+        let burst = with(|health| health.points[30].busiest_thread = Some(1.0));
+        assert_eq!(burst, []);
+        let short = with(|health| {
+            health.points.truncate(12);
+            health.points.iter_mut().for_each(|p| p.busiest_thread = Some(1.0));
+        });
+        assert_eq!(short, []);
+    }
+
+    #[test]
+    fn late_runtimes_degrade_when_there_are_enough_readings() {
+        let late = |count| {
+            with(|health| {
+                health.poll_delay.clear();
+                (0..count).for_each(|_| health.poll_delay.record(Micros(14_000)));
+            })
+        };
+        assert_eq!(late(661), []);
+        assert!(matches!(late(662)[..], [Reason::PollDelay { budget_us, .. }] if budget_us > 9_999.0));
+    }
+
+    #[test]
+    fn files_and_ports_near_their_limits_degrade() {
+        let files = |most| with(|health| health.points[40].open_files = Some(most));
+        assert_eq!(files(921), []);
+        assert!(matches!(files(922)[..], [Reason::FewFiles { most: 922, limit: 1_024, .. }]));
+        let ports = with(|health| health.points[5].ports_used = Some(28_000));
+        assert!(matches!(ports[..], [Reason::FewPorts { most: 28_000, limit: 28_232, .. }]));
+    }
+
+    #[test]
+    fn a_worker_that_tells_nothing_is_not_judged() {
+        assert_eq!(with(|health| *health = WorkerHealth::default()), []);
+        assert_eq!(analyse(&seed_run().done(), &ScoreSettings::default()).verdict.reasons, []);
+    }
+}
