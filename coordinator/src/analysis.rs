@@ -10,6 +10,10 @@
 //! |---|---|
 //! | [`report`] | the values that a report shows, and why one is missing |
 //! | `strategy` | one strategy's statistics |
+//! | [`load`] | the load that was asked for against the one that was sent |
+//! | [`phases`] | the warm-up, and the trial second by second |
+//! | [`steady`] | since when a trial was steady |
+//! | [`generator`] | how the load generators fared |
 //! | [`host`] | what the agents saw during a strategy |
 //! | [`score`] | the efficiency score |
 //! | [`compare`] | the best strategy, and each one against the baseline |
@@ -26,11 +30,15 @@ pub mod certify;
 pub mod compare;
 pub mod detail;
 mod fleet;
+pub mod generator;
 pub mod host;
+pub mod load;
 pub mod metrics;
 pub mod note;
+pub mod phases;
 pub mod report;
 pub mod score;
+pub mod steady;
 mod strategy;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -95,7 +103,11 @@ fn config(plan: &Plan, score: ScoreSettings) -> TestConfig {
     };
     TestConfig {
         url: masked(&plan.target.base_url),
-        items_per_strategy: plan.items.unwrap_or_default(),
+        items_per_strategy: plan.items,
+        load: plan.load.clone(),
+        limits: plan.limits,
+        error_limit: plan.error_limit,
+        calibrated: plan.calibrate.is_some(),
         concurrent: plan.concurrent.get(),
         timeout_s: plan.target.timeout.as_secs_f64(),
         cooldown_s: plan.cooldown.as_secs_f64(),
@@ -139,11 +151,7 @@ fn detail_absent(outcome: &RunOutcome) -> Option<DetailAbsent> {
     }
     Some(match outcome.plan.output.records {
         RecordsPolicy::Auto => DetailAbsent::TooMany {
-            items: outcome
-                .plan
-                .items
-                .unwrap_or_default()
-                .saturating_mul(outcome.plan.strategies.len() as u64),
+            items: outcome.plan.items.map(|items| items.saturating_mul(outcome.plan.strategies.len() as u64)),
             limit: AUTO_RECORDS_ITEMS,
         },
         RecordsPolicy::None | RecordsPolicy::All => DetailAbsent::NotAsked,

@@ -3,6 +3,8 @@
 //! The least counts are those of MLPerf's early-stopping rule at 99 % confidence: with fewer samples not even
 //! a run without one value over the bound would show that the true percentile lies below it.
 
+/// Samples that a 90th percentile needs: fewer certify none.
+pub const P90_SAMPLES: u64 = 64;
 /// Samples that a 95th percentile needs.
 pub const P95_SAMPLES: u64 = 130;
 /// Samples that a 99th percentile needs.
@@ -15,6 +17,8 @@ pub const P999_SAMPLES: u64 = 6_636;
 pub enum Rank {
     /// The median; any sample has one.
     P50,
+    /// The 90th.
+    P90,
     /// The 95th.
     P95,
     /// The 99th.
@@ -28,6 +32,7 @@ impl Rank {
     pub fn share(self) -> f64 {
         match self {
             Self::P50 => 0.5,
+            Self::P90 => 0.9,
             Self::P95 => 0.95,
             Self::P99 => 0.99,
             Self::P999 => 0.999,
@@ -39,6 +44,7 @@ impl Rank {
         count
             >= match self {
                 Self::P50 => 1,
+                Self::P90 => P90_SAMPLES,
                 Self::P95 => P95_SAMPLES,
                 Self::P99 => P99_SAMPLES,
                 Self::P999 => P999_SAMPLES,
@@ -52,7 +58,9 @@ mod tests {
 
     #[test]
     fn a_percentile_is_certified_from_its_least_count_on() {
-        for (rank, least) in [(Rank::P50, 1), (Rank::P95, 130), (Rank::P99, 662), (Rank::P999, 6_636)] {
+        for (rank, least) in
+            [(Rank::P50, 1), (Rank::P90, 64), (Rank::P95, 130), (Rank::P99, 662), (Rank::P999, 6_636)]
+        {
             assert!(rank.certified_by(least), "{rank:?}");
             assert!(!rank.certified_by(least - 1), "{rank:?}");
         }

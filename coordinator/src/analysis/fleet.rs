@@ -4,6 +4,7 @@ use fluxfleet_proto::clock::ClockOffset;
 
 use crate::aggregate::{Ending, Lost, RunOutcome, WorkerOutcome, WorkerTrial};
 
+use super::generator;
 use super::report::{AgentReport, ClockReport, FleetReport, Items, LostReport, WorkerReport};
 
 /// Who generated the load and who watched the host.
@@ -25,6 +26,7 @@ pub(super) fn report(run: &RunOutcome) -> FleetReport {
                     items: sum(&parts),
                     start_skew_us: worst_skew(&parts),
                     clock: w.clock.map(clock),
+                    generator: generator::of_run(w.hello.name.clone(), &parts, run),
                     lost: lost(&w.lost),
                 }
             })

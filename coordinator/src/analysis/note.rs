@@ -2,6 +2,7 @@
 
 use super::report::{Missing, StrategyReport};
 use super::score::ScoreSettings;
+use super::steady::Steady;
 
 /// What a reader should know and what does not touch the verdict.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +37,15 @@ pub enum Note {
         /// How many.
         requests: u64,
     },
+    /// A trial became steady after measuring had begun: its beginning is part of the figures.
+    SettledLate {
+        /// The strategy.
+        strategy: String,
+        /// After how long, from the start of the trial, in whole seconds, rounded up.
+        after_s: u64,
+        /// How long its warm-up was, in seconds.
+        warmup_s: f64,
+    },
 }
 
 impl Note {
@@ -60,6 +70,7 @@ pub(super) fn notes(strategies: &[StrategyReport], score: ScoreSettings) -> Vec<
         let requests = s.measured.as_ref().ok()?.response.overflow;
         (requests > 0).then(|| Note::BeyondRange { strategy: s.name.clone(), requests })
     }));
+    notes.extend(strategies.iter().filter_map(settled_late));
     notes
 }
 
@@ -80,6 +91,21 @@ fn saturated(strategies: &[StrategyReport], score: ScoreSettings) -> Option<Note
     })
 }
 
+/// Only trials that were long enough are judged, and at least half of each was steady: a warm-up of that length
+/// leaves enough to measure.
+fn settled_late(row: &StrategyReport) -> Option<Note> {
+    let measured = row.measured.as_ref().ok()?;
+    let Steady::From(after) = measured.steady else { return None };
+    let warmup_s = measured.warmup.as_ref().map_or(Some(0.0), |w| w.seconds)?;
+    let after_s = after.as_millis().div_ceil(1_000);
+    let after_s = u64::try_from(after_s).ok()?;
+    (after.as_secs_f64() > warmup_s).then(|| Note::SettledLate {
+        strategy: row.name.clone(),
+        after_s,
+        warmup_s,
+    })
+}
+
 fn without_gpu(strategies: &[StrategyReport]) -> Option<Note> {
     let mut why = None;
     let mut names = Vec::new();
@@ -95,11 +121,14 @@ fn without_gpu(strategies: &[StrategyReport]) -> Option<Note> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use fluxfleet_proto::load::Warmup;
     use fluxfleet_proto::units::Micros;
 
     use super::*;
     use crate::analysis::analyse;
-    use crate::analysis::testing::{RunSketch, remote_run, seed_run, trial};
+    use crate::analysis::testing::{RunSketch, limited_run, remote_run, seed_run, trial};
 
     fn noted(run: RunSketch) -> Vec<Note> {
         analyse(&run.done(), &ScoreSettings::default()).notes
@@ -122,5 +151,17 @@ mod tests {
             tally.response_time.record(Micros(1 << 33));
         }));
         assert_eq!(notes, [Note::BeyondRange { strategy: "async".into(), requests: 1 }]);
+    }
+
+    #[test]
+    fn a_trial_that_settled_after_its_warm_up_is_noted_with_the_warm_up_it_needs() {
+        let notes = noted(limited_run());
+        let late = notes.iter().find(|n| matches!(n, Note::SettledLate { .. })).expect("a note");
+        // Its windows are of four seconds, and its response times fall in the 22nd.
+        assert_eq!(*late, Note::SettledLate { strategy: "baseline".into(), after_s: 24, warmup_s: 10.0 });
+        let long_enough = limited_run().with(|run| {
+            run.plan.limits.warmup = Warmup::Time(Duration::from_secs(30));
+        });
+        assert!(!noted(long_enough).iter().any(|n| matches!(n, Note::SettledLate { .. })));
     }
 }

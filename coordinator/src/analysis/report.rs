@@ -5,11 +5,18 @@ use std::time::Duration;
 use fluxfleet_proto::failure::{FailureKind, NotSentReason};
 use fluxfleet_proto::id::RunId;
 use fluxfleet_proto::latency::Latency;
+use fluxfleet_proto::load::Limits;
 use fluxfleet_proto::reading::{Absence, Device};
 
+use crate::plan::{ErrorLimit, PlannedLoad};
+
 use super::advice::Advice;
+use super::generator::GeneratorReport;
+use super::load::LoadReport;
 use super::note::Note;
+use super::phases::{SeriesPoint, WarmupReport};
 use super::score::ScoreSettings;
+use super::steady::Steady;
 use super::verdict::Verdict;
 
 /// Everything a report says about a run. Reporters show these values and compute none.
@@ -67,6 +74,29 @@ pub enum Missing {
     OneValue,
     /// The service does not say.
     NotReported,
+    /// A closed load has no arrivals.
+    ClosedLoad,
+    /// An open load holds no number in flight.
+    OpenLoad,
+    /// There are too few of what it is made of.
+    TooFew {
+        /// How many there are.
+        count: u64,
+        /// How many it takes.
+        least: u64,
+    },
+    /// Gaps that are all the same have no distribution to test: how late they are is what tells.
+    EvenGaps,
+    /// A replayed list of arrivals follows no law.
+    NoLaw,
+    /// The trial was cut short.
+    Stopped,
+    /// No connection was opened in the measured phase.
+    NoConnection,
+    /// No connection with TLS was opened in the measured phase.
+    NoTls,
+    /// Every arrival was sent.
+    AllSent,
     /// No agent took part; the text says why.
     NoAgent(String),
     /// The agents' hosts have no GPU.
@@ -88,10 +118,18 @@ pub enum Missing {
 pub struct TestConfig {
     /// Base URL, credentials in it masked.
     pub url: String,
-    /// Items per strategy for the whole fleet.
-    pub items_per_strategy: u64,
+    /// Items per strategy for the whole fleet. `None`: as many as fit into the time.
+    pub items_per_strategy: Option<u64>,
     /// Requests that the user asked to have in flight.
     pub concurrent: u32,
+    /// When requests start.
+    pub load: PlannedLoad,
+    /// Warm-up and measured time.
+    pub limits: Limits,
+    /// How much may fail before a strategy is stopped.
+    pub error_limit: Option<ErrorLimit>,
+    /// Whether the workers measured their ceilings.
+    pub calibrated: bool,
     /// Time a request may take, in seconds.
     pub timeout_s: f64,
     /// Pause between two strategies, in seconds.
@@ -127,8 +165,8 @@ pub struct StrategyReport {
     pub path: String,
     /// Items that a full request asks for.
     pub items_per_request: u32,
-    /// Requests that the fleet was to hold in flight.
-    pub in_flight: u32,
+    /// Requests that the fleet was to hold in flight; in an open load the most at a time. `None`: any number.
+    pub in_flight: Option<u32>,
     /// Every item planned, by how it ended.
     pub items: Items,
     /// What was measured, or why nothing was: [`Missing::Skipped`] or [`Missing::NotStarted`].
@@ -170,6 +208,14 @@ pub struct Measured {
     pub requests: Requests,
     /// Items not sent, by reason.
     pub not_sent: Vec<(NotSentReason, u64)>,
+    /// The load that was asked for against the one that was sent.
+    pub load: LoadReport,
+    /// What came before measuring. `None` when no warm-up was asked for.
+    pub warmup: Option<WarmupReport>,
+    /// Since when the trial was steady.
+    pub steady: Steady,
+    /// The trial second by second.
+    pub series: Vec<SeriesPoint>,
     /// From the intended start to the end, of requests with at least one item ok.
     pub response: Times,
     /// From the actual send to the end, of the same requests.
@@ -182,6 +228,14 @@ pub struct Measured {
     pub send_lateness: Times,
     /// What the service itself says a generation took.
     pub generation: Times,
+    /// From the intended start to the moment the pacer took it up, of all arrivals.
+    pub pacer_lateness: Times,
+    /// From the intended start to the moment it was given up, of arrivals that were not sent.
+    pub not_sent_wait: Times,
+    /// Name look-up and TCP connection, of connections opened.
+    pub connect: Times,
+    /// TLS handshake, of connections opened.
+    pub tls: Times,
     /// What the agents saw in the window.
     pub host: HostMeans,
     /// Efficiency score, 0 to 1.
@@ -192,6 +246,8 @@ pub struct Measured {
     pub errors: Vec<ErrorLine>,
     /// Each worker's part.
     pub workers: Vec<WorkerPart>,
+    /// How each worker's generator fared, in the order of `workers`.
+    pub generators: Vec<GeneratorReport>,
     /// Everything behind `response`.
     pub response_histogram: Latency,
     /// Everything behind `service`.
@@ -211,6 +267,8 @@ pub struct Requests {
     pub polls: u64,
     /// Redirects followed.
     pub redirects: u64,
+    /// Connections opened.
+    pub connections: u64,
     /// Bytes of answer bodies.
     pub bytes_received: u64,
 }
@@ -239,6 +297,8 @@ pub struct Times {
     pub max_s: Value,
     /// Half of the durations do not exceed it: the median.
     pub p50: Percentile,
+    /// 90 % do not exceed it.
+    pub p90: Percentile,
     /// 95 % do not exceed it.
     pub p95: Percentile,
     /// 99 % do not exceed it.
@@ -357,6 +417,8 @@ pub struct WorkerReport {
     pub start_skew_us: Option<i64>,
     /// Its clock against the coordinator's. `None` when no ping was answered.
     pub clock: Option<ClockReport>,
+    /// How its generator fared in all strategies; without its points.
+    pub generator: GeneratorReport,
     /// Set when it vanished.
     pub lost: Option<LostReport>,
 }
@@ -405,8 +467,8 @@ pub enum DetailAbsent {
     NotAsked,
     /// More items than the automatic limit.
     TooMany {
-        /// Items of the run.
-        items: u64,
+        /// Items of the run. `None`: as many as fit into the time.
+        items: Option<u64>,
         /// The limit.
         limit: u64,
     },

@@ -1,19 +1,22 @@
 //! One strategy's statistics.
 
 use fluxfleet_proto::latency::Latency;
+use fluxfleet_proto::load::NO_LIMIT;
 use fluxfleet_proto::tally::Tally;
 use fluxfleet_proto::units::Micros;
 
 use crate::aggregate::{Ending, RunOutcome, StrategyOutcome, TrialOutcome, WorkerTrial};
+use crate::plan::PlannedLoad;
 
 use super::WorkerNames;
 use super::certify::Rank;
-use super::host;
 use super::report::{
     ErrorLine, HostMeans, Items, Measured, Missing, Percentile, Requests, StrategyReport, Times, Value,
     WorkerPart,
 };
 use super::score::ScoreSettings;
+use super::steady::{self, Steady};
+use super::{generator, host, load, phases};
 
 /// A strategy's row.
 pub(super) fn report(
@@ -23,7 +26,7 @@ pub(super) fn report(
     score: ScoreSettings,
 ) -> StrategyReport {
     let (items, measured) = match &outcome.ending {
-        Ending::Ran(trial) => (items_of(trial), Ok(Box::new(measure(trial, run, names, score)))),
+        Ending::Ran(trial) => (items_of(trial), Ok(Box::new(measure(outcome, trial, run, names, score)))),
         Ending::Skipped(why) => {
             (none_sent(run.plan.items.unwrap_or_default()), Err(Missing::Skipped(why.clone())))
         }
@@ -36,7 +39,7 @@ pub(super) fn report(
         name: strategy.name.clone(),
         path: strategy.path().to_owned(),
         items_per_request: strategy.items_per_request().get(),
-        in_flight: outcome.planned.in_flight.get(),
+        in_flight: Some(outcome.planned.in_flight.get()).filter(|&most| most != NO_LIMIT),
         items,
         measured,
     }
@@ -56,6 +59,7 @@ fn none_sent(planned: u64) -> Items {
 }
 
 fn measure(
+    outcome: &StrategyOutcome,
     trial: &TrialOutcome,
     run: &RunOutcome,
     names: &WorkerNames<'_>,
@@ -77,6 +81,15 @@ fn measure(
     // The service may answer well and still not say how long it took.
     let not_reported = if tally.items_ok == 0 { no_success.clone() } else { Missing::NotReported };
     let generation = times(&tally.generation_time, &not_reported);
+    let no_arrivals = match run.plan.load {
+        PlannedLoad::Closed => Missing::ClosedLoad,
+        PlannedLoad::Open { .. } => Missing::NothingSent,
+    };
+    let all_sent = match run.plan.load {
+        PlannedLoad::Closed => Missing::ClosedLoad,
+        PlannedLoad::Open { .. } => Missing::AllSent,
+    };
+    let no_tls = if tally.connections == 0 { Missing::NoConnection } else { Missing::NoTls };
     Measured {
         window: trial.window.map(|w| (run.wall(w.from), run.wall(w.to))),
         total_time_s,
@@ -84,19 +97,36 @@ fn measure(
         success_rate_percent: success_rate(tally),
         requests: requests(tally),
         not_sent: trial.not_sent.iter().filter(|&(_, &n)| n > 0).map(|(&reason, &n)| (reason, n)).collect(),
+        load: load::report(outcome, trial, run),
+        warmup: phases::warmup(trial, run.plan.limits),
+        steady: steady_since(trial, &run.plan.load),
+        series: phases::series(trial),
         service: times(&tally.service_time, &no_success),
         first_byte: times(&tally.first_byte, &no_success),
         failed_response: times(&tally.failed_response_time, &Missing::NothingFailed),
         send_lateness: times(&tally.send_lateness, &Missing::NothingSent),
         generation,
+        pacer_lateness: times(&tally.pacer_lateness, &no_arrivals),
+        not_sent_wait: times(&tally.not_sent_wait, &all_sent),
+        connect: times(&tally.connect_time, &Missing::NoConnection),
+        tls: times(&tally.tls_time, &no_tls),
         score_without_gpu: score_value.is_ok() && host.gpu_percent.is_err(),
         score: score_value,
         host,
         response,
         errors: errors(tally),
         workers: trial.workers.iter().map(|w| part(w, names)).collect(),
+        generators: generator::of_trial(&trial.workers, run, names),
         response_histogram: tally.response_time.clone(),
         service_histogram: tally.service_time.clone(),
+    }
+}
+
+fn steady_since(trial: &TrialOutcome, load: &PlannedLoad) -> Steady {
+    match phases::start(trial) {
+        _ if !load::is_even(load) => Steady::LoadChanges,
+        Some(start) => steady::judge(start, &trial.series),
+        None => Steady::TooShort { points: 0, responses: 0 },
     }
 }
 
@@ -146,6 +176,7 @@ fn requests(tally: &Tally) -> Requests {
         failed: tally.requests_failed,
         polls: tally.polls_sent,
         redirects: tally.redirects,
+        connections: tally.connections,
         bytes_received: tally.bytes_received,
     }
 }
@@ -194,6 +225,7 @@ fn times(latency: &Latency, missing: &Missing) -> Times {
         min_s: micros(latency.min()),
         max_s: micros(latency.max()),
         p50: percentile(Rank::P50),
+        p90: percentile(Rank::P90),
         p95: percentile(Rank::P95),
         p99: percentile(Rank::P99),
         p999: percentile(Rank::P999),
@@ -258,7 +290,7 @@ mod tests {
     #[test]
     fn a_strategy_that_finds_no_endpoint_has_no_figures_and_leaves_the_verdict_alone() {
         let batch = Sketch::new("batch", 1.0, 1.0, 0.0).items(0).failing(FailureKind::Http(404), 3, "404");
-        let baseline = Sketch::new("baseline", 1.0, 1.0, 0.0);
+        let baseline = Sketch::new("baseline", 1.0, 3.0, 0.0);
         let report =
             analysed(RunSketch::new().ran(baseline).ran(batch.unsent(NotSentReason::NoEndpoint, 17)));
         let m = measured(&report, 1);

@@ -1,6 +1,7 @@
 //! Outcomes of runs that never happened, for tests of the analysis and of the reports.
 
 mod every;
+mod load;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -25,6 +26,9 @@ use crate::aggregate::{
 use crate::plan::{FleetPlan, Lang, OutputPlan, Plan, PlannedStrategy, RecordsPolicy};
 
 pub(crate) use every::{failure_kinds, missing, not_sent_reasons, notes, reasons, states};
+pub(crate) use load::{
+    generators, health_point, limited_run, loads, measured_arrivals, open_run, point, poisson, warmups,
+};
 
 pub(crate) const WORKER: PeerId = PeerId(1);
 pub(crate) const AGENT: PeerId = PeerId(9);

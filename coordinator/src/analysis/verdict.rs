@@ -2,17 +2,32 @@
 //!
 //! | state | when |
 //! |---|---|
-//! | invalid | nothing succeeded in any strategy, or the items do not add up |
-//! | degraded | stopped early, a peer lost or silent, sample gaps, items not sent, an uneven start, an unsure clock |
+//! | invalid | nothing succeeded in any strategy, or the items do not add up; an open load far from the one asked for: its rate, what was not sent, a late generator (`load`) |
+//! | degraded | stopped early, a peer lost or silent, sample gaps, items not sent, an uneven start, an unsure clock; a load or a generator somewhat off (`load`, `generator`); never settled |
 //! | valid | none of these |
 //!
 //! A strategy that preflight left out, or that found no endpoint when it began, is a note and leaves the state alone: every number that is shown is as
 //! good as it would be had the strategy not been asked for, and its own row shows none. The same holds for a
 //! strategy whose requests all fail: that it fails is what was measured.
+//!
+//! Too few samples are no reason by themselves: a run of 20 requests answers what its mean and its counts answer.
+//! The percentiles that it cannot certify carry a mark and a footnote instead ([`certify`](super::certify)), and
+//! the tests of load and generator that need more samples do not judge.
+
+mod generator;
+mod load;
+mod reason;
+
+pub use generator::{BUSY_LEAST_S, BUSY_LIMIT, POLL_DELAY_FLOOR_US, SCARCE};
+pub use load::{
+    IN_FLIGHT_EMPTY_FLOOR_US, IN_FLIGHT_USED, LATENESS_DEGRADED, LATENESS_INVALID, NOT_SENT_INVALID,
+    RATE_DEGRADED, RATE_INVALID, WAITED_DEGRADED,
+};
+pub use reason::Reason;
 
 use fluxfleet_proto::failure::NotSentReason;
 
-use super::report::{ClockReport, FleetReport, Items, Missing, StrategyReport};
+use super::report::{ClockReport, FleetReport, Missing, StrategyReport};
 
 /// A worker that begins farther from the planned instant than this makes the run degraded, in microseconds.
 /// 5 ms is what clocks compared over a network of 10 ms round trips can promise, and small against anything
@@ -58,82 +73,6 @@ impl State {
     }
 }
 
-/// Why the verdict is not valid.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Reason {
-    /// No item of any strategy ended well.
-    NothingSucceeded,
-    /// Items planned and items ended differ.
-    DoesNotAddUp {
-        /// The strategy.
-        strategy: String,
-        /// The worker whose part it is; `None` for the fleet's sum.
-        worker: Option<String>,
-        /// The counts.
-        items: Items,
-    },
-    /// The user stopped the run.
-    Interrupted,
-    /// A worker vanished.
-    WorkerLost {
-        /// Its name.
-        worker: String,
-        /// What was seen.
-        why: String,
-    },
-    /// An agent vanished.
-    AgentLost {
-        /// Its host.
-        host: String,
-        /// What was seen.
-        why: String,
-    },
-    /// The run ended before a strategy.
-    NotStarted {
-        /// The strategy.
-        strategy: String,
-        /// Why.
-        reason: NotSentReason,
-    },
-    /// Items of a strategy that ran were not sent.
-    NotSent {
-        /// The strategy.
-        strategy: String,
-        /// Why.
-        reason: NotSentReason,
-        /// How many.
-        items: u64,
-    },
-    /// An agent took samples that it could not deliver.
-    SampleGaps {
-        /// Its host.
-        host: String,
-        /// How many.
-        samples: u64,
-    },
-    /// An agent delivered no sample.
-    AgentSilent {
-        /// Its host.
-        host: String,
-    },
-    /// A worker began too far from the planned instant.
-    StartSkew {
-        /// The strategy.
-        strategy: String,
-        /// The worker.
-        worker: String,
-        /// By how much, in microseconds; negative is early.
-        skew_us: i64,
-    },
-    /// A peer's clock is known too coarsely, or not at all.
-    UnsureClock {
-        /// Worker's name or agent's host.
-        peer: String,
-        /// How coarsely, in microseconds; `None`: no ping was answered.
-        error_us: Option<f64>,
-    },
-}
-
 /// The verdict on what was measured.
 pub(super) fn judge(strategies: &[StrategyReport], fleet: &FleetReport, interrupted: bool) -> Verdict {
     let mut invalid = Vec::new();
@@ -150,6 +89,12 @@ pub(super) fn judge(strategies: &[StrategyReport], fleet: &FleetReport, interrup
     degraded.extend(silent(fleet, strategies.iter().any(|s| s.measured.is_ok())));
     degraded.extend(strategies.iter().flat_map(skewed));
     degraded.extend(unsure_clocks(fleet));
+    for graded in strategies.iter().flat_map(|s| load::judge(s).into_iter().chain(generator::judge(s))) {
+        match graded {
+            (State::Invalid, reason) => invalid.push(reason),
+            (_, reason) => degraded.push(reason),
+        }
+    }
     let state = match (invalid.is_empty(), degraded.is_empty()) {
         (false, _) => State::Invalid,
         (true, false) => State::Degraded,
@@ -260,6 +205,7 @@ mod tests {
     use super::*;
     use crate::aggregate::{Ending, RunOutcome};
     use crate::analysis::note::Note;
+    use crate::analysis::report::Items;
     use crate::analysis::testing::{RunSketch, Sketch, lost, seed_run, stopped_run, trial};
     use crate::analysis::{Report, ScoreSettings, analyse};
 

@@ -2,6 +2,7 @@
 //! baseline, advice; and what the seed did not say: counts, failures, workers, notes, the verdict.
 
 mod blocks;
+mod load;
 mod paint;
 mod rows;
 mod table;
@@ -26,7 +27,9 @@ pub fn render(report: &Report, lang: Lang, color: bool) -> String {
     let page = Page { report, texts: text::of(lang), paint: Paint::new(color) };
     let table = rows::comparison(&page);
     let counts = rows::counts(&page);
-    let width = table.width().max(counts.width()).max(FRAME);
+    let loads = load::open_loads(&page);
+    let load_width = loads.as_ref().map_or(0, table::Table::width);
+    let width = table.width().max(counts.width()).max(load_width).max(FRAME);
     let (thick, thin) = ("=".repeat(width), "-".repeat(width));
     let mut out = vec![thick.clone(), page.title(), thick.clone()];
     out.extend(table.lines(&thin, page.paint));
@@ -37,11 +40,14 @@ pub fn render(report: &Report, lang: Lang, color: bool) -> String {
     let blocks = [
         rows::footnotes(&page),
         counts,
+        load::loads(&page, loads.as_ref(), &thin),
+        load::warmups(&page),
         blocks::best(&page),
         blocks::improvements(&page),
         blocks::advice(&page),
         blocks::failures(&page),
         blocks::workers(&page),
+        load::generators(&page),
         blocks::notes(&page),
         blocks::verdict(&page),
     ];
@@ -80,6 +86,14 @@ impl Page<'_> {
 
     fn heading(&self, text: &str) -> String {
         self.paint.on(Style::Bold, text)
+    }
+
+    /// The lines under a heading; nothing when there are none.
+    fn headed(&self, heading: &str, lines: Vec<String>) -> Vec<String> {
+        if lines.is_empty() {
+            return lines;
+        }
+        std::iter::once(self.heading(heading)).chain(lines).collect()
     }
 
     fn state_style(&self) -> Style {

@@ -3,6 +3,8 @@
 
 mod entry;
 mod fleet;
+mod generator;
+mod load;
 mod overview;
 mod stream;
 #[cfg(test)]

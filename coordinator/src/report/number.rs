@@ -17,13 +17,23 @@ pub(super) fn rate(per_s: f64) -> String {
     if per_s == 0.0 || per_s >= 0.1 { format!("{per_s:.2}") } else { format!("{per_s:.4}") }
 }
 
+/// Requests per second: whole ones where there are many.
+pub(super) fn per_second(per_s: f64) -> String {
+    if per_s >= 100.0 { format!("{per_s:.0}") } else { rate(per_s) }
+}
+
+/// Bytes of memory: `14 MiB`.
+pub(super) fn mebibytes(bytes: u64) -> String {
+    format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
 /// A share: `45.2%`.
 pub(super) fn percent(p: f64) -> String {
     format!("{p:.1}%")
 }
 
-/// A success share. Never `100.0%` while something failed, nor `0.0%` while something succeeded.
-pub(super) fn success(p: f64) -> String {
+/// A part of a whole. Never `100.0%` while something is missing, nor `0.0%` while there is something.
+pub(super) fn part(p: f64) -> String {
     if (99.95..100.0).contains(&p) {
         ">99.9%".to_owned()
     } else if p > 0.0 && p < 0.05 {
@@ -71,9 +81,15 @@ mod tests {
     }
 
     #[test]
-    fn a_success_share_is_not_rounded_to_all_or_nothing() {
-        let shown: Vec<_> = [100.0, 99.99, 99.9, 0.01, 0.0].map(success).into();
+    fn a_part_is_not_rounded_to_all_or_nothing() {
+        let shown: Vec<_> = [100.0, 99.99, 99.9, 0.01, 0.0].map(part).into();
         assert_eq!(shown, ["100.0%", ">99.9%", "99.9%", "<0.1%", "0.0%"]);
+    }
+
+    #[test]
+    fn many_requests_a_second_and_bytes_are_whole() {
+        assert_eq!([0.0, 12.5, 84_000.4].map(per_second), ["0.00", "12.50", "84000"]);
+        assert_eq!(mebibytes(14_900_000), "14 MiB");
     }
 
     #[test]

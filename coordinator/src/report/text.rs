@@ -7,10 +7,12 @@ mod zh;
 use fluxfleet_proto::failure::{FailureKind, NotSentReason};
 
 use crate::analysis::advice::Rule;
+use crate::analysis::generator::GeneratorReport;
 use crate::analysis::note::Note;
+use crate::analysis::phases::WarmupReport;
 use crate::analysis::report::{DetailAbsent, ErrorLine, Items, Missing, StrategyReport};
 use crate::analysis::verdict::{Reason, State};
-use crate::plan::Lang;
+use crate::plan::{Lang, PlannedLoad};
 
 pub(super) use en::EN;
 
@@ -88,6 +90,22 @@ pub(super) struct Texts {
     pub(super) worker_lost: fn(&str) -> String,
     /// Why there are no request details.
     pub(super) detail_absent: fn(DetailAbsent) -> String,
+    /// Heading of the open loads, before what was asked for.
+    pub(super) load_heading: &'static str,
+    /// Strategy, rate asked for, rate sent, the share reached, lateness P99 and longest, waited, given up, gaps.
+    pub(super) load_columns: [&'static str; 9],
+    /// What the columns of lateness and gaps are.
+    pub(super) load_footnotes: [&'static str; 2],
+    /// The load asked for.
+    pub(super) load: fn(&PlannedLoad) -> String,
+    /// Heading of the warm-ups.
+    pub(super) warmups: &'static str,
+    /// A warm-up.
+    pub(super) warmup: fn(&WarmupReport) -> String,
+    /// Heading of the generators.
+    pub(super) generators: &'static str,
+    /// How a worker's generator fared, in parts.
+    pub(super) generator: fn(&GeneratorReport) -> Vec<String>,
     /// Title of the figure.
     pub(super) plot_title: &'static str,
     /// On the figure of a run that was stopped.
@@ -157,6 +175,9 @@ mod tests {
             texts.score_without_gpu,
             texts.items_per_s,
             texts.seconds,
+            texts.load_heading,
+            texts.warmups,
+            texts.generators,
         ]
         .map(str::to_owned)
         .into();
@@ -171,6 +192,11 @@ mod tests {
         }
         all.extend(testing::failure_kinds().into_iter().map(|kind| (texts.remedy)(kind).to_owned()));
         all.extend(testing::not_sent_reasons().into_iter().map(|r| (texts.not_sent)(r).to_owned()));
+        all.extend(texts.load_columns.map(str::to_owned));
+        all.extend(texts.load_footnotes.map(str::to_owned));
+        all.extend(testing::loads().iter().map(texts.load));
+        all.extend(testing::warmups().iter().map(texts.warmup));
+        all.extend(testing::generators().iter().flat_map(texts.generator));
         all.extend(texts.plot_titles.map(str::to_owned));
         all.extend(texts.plot_axes.map(str::to_owned));
         all

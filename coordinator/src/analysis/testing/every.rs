@@ -1,10 +1,13 @@
 //! One of each thing that a report puts into words.
 
+use fluxfleet_proto::arrival::GapLaw;
 use fluxfleet_proto::failure::{FailureKind, NotSentReason};
 use fluxfleet_proto::reading::{Absence, AbsenceReason};
 
+use crate::analysis::load::GapTest;
 use crate::analysis::note::Note;
 use crate::analysis::report::{Items, Missing};
+use crate::analysis::steady::{Drift, Moving};
 use crate::analysis::verdict::{Reason, State};
 
 pub(crate) fn states() -> [State; 3] {
@@ -15,7 +18,7 @@ pub(crate) fn states() -> [State; 3] {
 pub(crate) fn reasons() -> Vec<Reason> {
     let (strategy, worker, host) = ("batch".to_owned(), "w2".to_owned(), "gpu-host-1".to_owned());
     let items = Items { planned: 20, ok: 11, failed: 3, not_sent: 5 };
-    vec![
+    let mut reasons = vec![
         Reason::NothingSucceeded,
         Reason::DoesNotAddUp { strategy: strategy.clone(), worker: None, items },
         Reason::DoesNotAddUp { strategy: strategy.clone(), worker: Some(worker.clone()), items },
@@ -26,9 +29,57 @@ pub(crate) fn reasons() -> Vec<Reason> {
         Reason::NotSent { strategy: strategy.clone(), reason: NotSentReason::WorkerLost, items: 7 },
         Reason::SampleGaps { host: host.clone(), samples: 4 },
         Reason::AgentSilent { host: host.clone() },
-        Reason::StartSkew { strategy, worker, skew_us: -6_100 },
+        Reason::StartSkew { strategy: strategy.clone(), worker: worker.clone(), skew_us: -6_100 },
         Reason::UnsureClock { peer: host.clone(), error_us: Some(51_000.0) },
         Reason::UnsureClock { peer: host, error_us: None },
+    ];
+    reasons.extend(load_reasons(&strategy));
+    reasons.extend(generator_reasons(&strategy, &worker));
+    reasons
+}
+
+fn load_reasons(strategy: &str) -> Vec<Reason> {
+    let strategy = strategy.to_owned();
+    let test = GapTest { law: GapLaw::Exponential, gaps: 900, distance: 0.21, limit: 0.104 };
+    vec![
+        Reason::RateMissed { strategy: strategy.clone(), intended: 50.0, achieved: 41.0, percent: 82.0 },
+        Reason::LoadNotSent { strategy: strategy.clone(), items: 180, planned: 1_000 },
+        Reason::Waited { strategy: strategy.clone(), requests: 40, sent: 820, longest_s: 3.5 },
+        Reason::PacerLate { strategy: strategy.clone(), p99_us: 2_300.0, budget_us: 1_000.0 },
+        Reason::ArrivalsOff { strategy: strategy.clone(), test },
+        Reason::InFlightMissed {
+            strategy: strategy.clone(),
+            planned: 64,
+            used_percent: 71.0,
+            empty_us: 2_500.0,
+        },
+        Reason::NeverSettled {
+            strategy: strategy.clone(),
+            drift: Drift { what: Moving::ResponseTime, change: 0.4 },
+        },
+        Reason::NeverSettled {
+            strategy: strategy.clone(),
+            drift: Drift { what: Moving::Throughput, change: -0.25 },
+        },
+        Reason::NeverSettled { strategy, drift: Drift { what: Moving::Throughput, change: f64::INFINITY } },
+    ]
+}
+
+fn generator_reasons(strategy: &str, worker: &str) -> Vec<Reason> {
+    let (strategy, worker) = (strategy.to_owned(), worker.to_owned());
+    let busy =
+        |closed| Reason::Busy { strategy: strategy.clone(), worker: worker.clone(), percent: 93.4, closed };
+    vec![
+        busy(true),
+        busy(false),
+        Reason::PollDelay {
+            strategy: strategy.clone(),
+            worker: worker.clone(),
+            p99_us: 14_000.0,
+            budget_us: 10_000.0,
+        },
+        Reason::FewFiles { strategy: strategy.clone(), worker: worker.clone(), most: 1_000, limit: 1_024 },
+        Reason::FewPorts { strategy, worker, most: 27_900, limit: 28_232 },
     ]
 }
 
@@ -43,6 +94,8 @@ pub(crate) fn notes() -> Vec<Note> {
         },
         Note::ScoreWithoutGpu { strategies: vec!["batch".into()], why: Missing::NoGpu },
         Note::BeyondRange { strategy: "batch".into(), requests: 2 },
+        Note::SettledLate { strategy: "batch".into(), after_s: 12, warmup_s: 0.0 },
+        Note::SettledLate { strategy: "batch".into(), after_s: 12, warmup_s: 5.0 },
     ]
 }
 
@@ -66,6 +119,15 @@ pub(crate) fn missing() -> Vec<Missing> {
         Missing::NoTime,
         Missing::OneValue,
         Missing::NotReported,
+        Missing::ClosedLoad,
+        Missing::OpenLoad,
+        Missing::TooFew { count: 12, least: 50 },
+        Missing::EvenGaps,
+        Missing::NoLaw,
+        Missing::Stopped,
+        Missing::NoConnection,
+        Missing::NoTls,
+        Missing::AllSent,
         Missing::NoAgent(String::new()),
         Missing::NoAgent("it is another machine".into()),
         Missing::NoGpu,

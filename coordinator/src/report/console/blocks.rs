@@ -96,7 +96,7 @@ pub(super) fn advice(page: &Page<'_>) -> Vec<String> {
         lines.extend(paragraph("   ", &hits));
         lines.extend((texts.remedies)(rule).map(|remedy| format!("      - {remedy}")));
     }
-    headed(page, texts.advice, lines)
+    page.headed(texts.advice, lines)
 }
 
 fn reading(rule: Rule, value: f64) -> String {
@@ -118,7 +118,7 @@ pub(super) fn failures(page: &Page<'_>) -> Vec<String> {
             lines.push(format!("      - {}", (page.texts.remedy)(error.kind)));
         }
     }
-    headed(page, page.texts.failures, lines)
+    page.headed(page.texts.failures, lines)
 }
 
 fn failure(page: &Page<'_>, error: &ErrorLine) -> String {
@@ -132,7 +132,7 @@ pub(super) fn workers(page: &Page<'_>) -> Vec<String> {
     if workers.len() < 2 && !workers.iter().any(troubled) {
         return Vec::new();
     }
-    headed(page, page.texts.workers, workers.iter().flat_map(|w| worker(page, w)).collect())
+    page.headed(page.texts.workers, workers.iter().flat_map(|w| worker(page, w)).collect())
 }
 
 fn troubled(worker: &WorkerReport) -> bool {
@@ -166,7 +166,7 @@ fn worker(page: &Page<'_>, worker: &WorkerReport) -> Vec<String> {
 pub(super) fn notes(page: &Page<'_>) -> Vec<String> {
     let notes = page.report.notes.iter().filter(|note| !note.has_footnote());
     let lines = notes.flat_map(|note| paragraph("   - ", &(page.texts.note)(note)));
-    headed(page, page.texts.notes, lines.collect())
+    page.headed(page.texts.notes, lines.collect())
 }
 
 /// Whether the numbers can be trusted, with reasons.
@@ -178,11 +178,4 @@ pub(super) fn verdict(page: &Page<'_>) -> Vec<String> {
         vec![format!("{}{state} ({} {})", page.heading(texts.verdict), texts.run, page.report.run)];
     lines.extend(verdict.reasons.iter().flat_map(|r| paragraph("   - ", &(texts.reason)(r))));
     lines
-}
-
-fn headed(page: &Page<'_>, heading: &str, lines: Vec<String>) -> Vec<String> {
-    if lines.is_empty() {
-        return lines;
-    }
-    std::iter::once(page.heading(heading)).chain(lines).collect()
 }

@@ -12,7 +12,7 @@ const UNCERTIFIED: char = '*';
 /// Marks a score without GPU readings.
 const RESCALED: char = '^';
 /// Stands for a missing value.
-const ABSENT: &str = "-";
+pub(super) const ABSENT: &str = "-";
 
 /// One row per strategy, as the seed has it.
 pub(super) fn comparison(page: &Page<'_>) -> Table {
@@ -34,7 +34,7 @@ pub(super) fn comparison(page: &Page<'_>) -> Table {
             [
                 name(row),
                 cell(&|m| show(&m.throughput_items_per_s, number::rate)),
-                cell(&|m| show(&m.success_rate_percent, number::success)),
+                cell(&|m| show(&m.success_rate_percent, number::part)),
                 cell(&|m| show(&m.response.mean_s, number::seconds)),
                 cell(&|m| percentile(&m.response.p95)),
                 cell(&|m| show(&m.host.gpu_percent, number::percent)),
@@ -71,15 +71,15 @@ pub(super) fn counts(page: &Page<'_>) -> Table {
     table
 }
 
-fn name(row: &StrategyReport) -> String {
+pub(super) fn name(row: &StrategyReport) -> String {
     plain(&row.name, NAME_COLUMNS)
 }
 
-fn show(value: &Value, format: fn(f64) -> String) -> String {
+pub(super) fn show(value: &Value, format: fn(f64) -> String) -> String {
     value.as_ref().map_or(ABSENT.to_owned(), |v| format(*v))
 }
 
-fn percentile(percentile: &Percentile) -> String {
+pub(super) fn percentile(percentile: &Percentile) -> String {
     let mut text = show(&percentile.seconds, number::seconds);
     if percentile.seconds.is_ok() && !percentile.certified {
         text.push(UNCERTIFIED);
@@ -100,7 +100,13 @@ pub(super) fn footnotes(page: &Page<'_>) -> Vec<String> {
     let mut notes = Vec::new();
     let measured = || page.report.strategies.iter().filter_map(|s| s.measured.as_ref().ok());
     let uncertified = |p: &Percentile| p.seconds.is_ok() && !p.certified;
-    if measured().any(|m| [&m.response.p95, &m.response.p99, &m.response.p999].into_iter().any(uncertified)) {
+    // Of an open load the lateness is shown too; in a closed one it is absent.
+    let shown = |m: &Measured| {
+        [&m.response.p95, &m.response.p99, &m.response.p999, &m.pacer_lateness.p99]
+            .into_iter()
+            .any(uncertified)
+    };
+    if measured().any(|m| shown(m)) {
         notes.push((UNCERTIFIED.to_string(), (page.texts.uncertified)()));
     }
     if measured().any(|m| m.score_without_gpu) {

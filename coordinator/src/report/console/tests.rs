@@ -1,7 +1,9 @@
 use unicode_width::UnicodeWidthStr as _;
 
 use super::*;
-use crate::analysis::testing::{RunSketch, Sketch, remote_run, seed_run, stopped_run, troubled_run};
+use crate::analysis::testing::{
+    RunSketch, Sketch, limited_run, open_run, remote_run, seed_run, stopped_run, troubled_run,
+};
 use crate::analysis::{ScoreSettings, analyse};
 
 fn shown(run: RunSketch, lang: Lang) -> String {
@@ -45,13 +47,33 @@ fn a_run_without_gpu_readings_whose_score_saturates() {
 
 #[test]
 fn a_single_strategy_on_a_host_without_gpu() {
-    let run = RunSketch::new().without_gpus().ran(Sketch::new("model_pool", 0.4, 2.0, 0.0));
+    let run = RunSketch::new().without_gpus().ran(Sketch::new("model_pool", 0.4, 7.5, 0.0));
     insta::assert_snapshot!(shown(run, Lang::Zh));
 }
 
 #[test]
+fn an_open_load_that_one_strategy_does_not_keep_up_with_in_english() {
+    insta::assert_snapshot!(shown(open_run(), Lang::En));
+}
+
+#[test]
+fn an_open_load_that_one_strategy_does_not_keep_up_with_in_chinese() {
+    insta::assert_snapshot!(shown(open_run(), Lang::Zh));
+}
+
+#[test]
+fn a_closed_load_at_its_generators_limit_in_english() {
+    insta::assert_snapshot!(shown(limited_run(), Lang::En));
+}
+
+#[test]
+fn a_closed_load_at_its_generators_limit_in_chinese() {
+    insta::assert_snapshot!(shown(limited_run(), Lang::Zh));
+}
+
+#[test]
 fn there_is_no_colour_code_unless_it_is_asked_for() {
-    for run in [seed_run, troubled_run, stopped_run, remote_run] {
+    for run in [seed_run, troubled_run, stopped_run, remote_run, open_run, limited_run] {
         assert!(!shown(run(), Lang::En).contains('\x1b'));
     }
     let report = analyse(&troubled_run().done(), &ScoreSettings::default());

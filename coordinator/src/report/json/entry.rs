@@ -10,6 +10,8 @@ use crate::analysis::report::{
 };
 use crate::report::text::EN;
 
+use super::generator::Generator;
+use super::load::{Load, SeriesEntry, SteadyState, Warmup};
 use super::stream::rfc3339;
 
 /// One strategy. A field that is `None` has its reason in `absent`, under its name.
@@ -18,7 +20,7 @@ pub(super) struct Performance<'a> {
     strategy: &'a str,
     path: &'a str,
     items_per_request: u32,
-    in_flight: u32,
+    in_flight: Option<u32>,
     skipped: Option<&'a str>,
     not_started: Option<String>,
     error: Option<String>,
@@ -31,6 +33,11 @@ pub(super) struct Performance<'a> {
     /// its own: `skipped` or `not_started` says why.
     #[serde(flatten)]
     measured: Statistics,
+    load: Option<Load>,
+    warmup: Option<Warmup>,
+    steady_state: Option<SteadyState>,
+    series: Vec<SeriesEntry>,
+    generator: Vec<Generator<'a>>,
     errors: Vec<ErrorEntry<'a>>,
     workers: Vec<WorkerEntry<'a>>,
     uncertified: Vec<&'static str>,
@@ -48,6 +55,7 @@ struct Statistics {
     requests_sent: Option<u64>,
     polls_sent: Option<u64>,
     redirects: Option<u64>,
+    connections: Option<u64>,
     bytes_received: Option<u64>,
     success_rate: Option<f64>,
     total_time: Option<f64>,
@@ -59,6 +67,7 @@ struct Statistics {
     min_response_time: Option<f64>,
     max_response_time: Option<f64>,
     p50_response_time: Option<f64>,
+    p90_response_time: Option<f64>,
     p95_response_time: Option<f64>,
     p99_response_time: Option<f64>,
     p999_response_time: Option<f64>,
@@ -69,6 +78,12 @@ struct Statistics {
     first_byte_p50: Option<f64>,
     first_byte_p95: Option<f64>,
     first_byte_p99: Option<f64>,
+    connect_time_p50: Option<f64>,
+    connect_time_p95: Option<f64>,
+    connect_time_p99: Option<f64>,
+    tls_time_p50: Option<f64>,
+    tls_time_p95: Option<f64>,
+    tls_time_p99: Option<f64>,
     failed_response_time_count: Option<u64>,
     failed_response_time_avg: Option<f64>,
     failed_response_time_p50: Option<f64>,
@@ -77,6 +92,14 @@ struct Statistics {
     send_lateness_p50_us: Option<f64>,
     send_lateness_p99_us: Option<f64>,
     send_lateness_max_us: Option<f64>,
+    pacer_lateness_p50_us: Option<f64>,
+    pacer_lateness_p99_us: Option<f64>,
+    pacer_lateness_max_us: Option<f64>,
+    not_sent_wait_count: Option<u64>,
+    not_sent_wait_p50: Option<f64>,
+    not_sent_wait_p99: Option<f64>,
+    not_sent_wait_max: Option<f64>,
+    overflow: Option<Overflow>,
     avg_generation_time: Option<f64>,
     median_generation_time: Option<f64>,
     avg_gpu_utilization: Option<f64>,
@@ -86,6 +109,20 @@ struct Statistics {
     host_samples: Option<u64>,
     efficiency_score: Option<f64>,
     efficiency_score_without_gpu: Option<bool>,
+}
+
+/// Durations beyond the histograms' range, by what they are of.
+#[derive(Serialize)]
+struct Overflow {
+    response_time: u64,
+    service_time: u64,
+    first_byte: u64,
+    send_lateness: u64,
+    pacer_lateness: u64,
+    failed_response_time: u64,
+    not_sent_wait: u64,
+    connect_time: u64,
+    tls_time: u64,
 }
 
 #[derive(Serialize)]
@@ -134,6 +171,11 @@ impl<'a> Performance<'a> {
             items_not_sent: not_sent,
             not_sent: Vec::new(),
             measured: Statistics::default(),
+            load: None,
+            warmup: None,
+            steady_state: None,
+            series: Vec::new(),
+            generator: Vec::new(),
             errors: Vec::new(),
             workers: Vec::new(),
             uncertified: Vec::new(),
@@ -147,6 +189,11 @@ impl<'a> Performance<'a> {
                 entry.not_sent = measured.not_sent.iter().map(|(r, n)| unsent(r, *n)).collect();
                 entry.errors = measured.errors.iter().map(error).collect();
                 entry.workers = measured.workers.iter().map(worker).collect();
+                entry.load = Some(Load::of(&measured.load));
+                entry.warmup = measured.warmup.as_ref().map(Warmup::of);
+                entry.steady_state = Some(SteadyState::of(&measured.steady));
+                entry.series = measured.series.iter().map(SeriesEntry::of).collect();
+                entry.generator = measured.generators.iter().map(Generator::of).collect();
                 entry.measured =
                     Reader { absent: &mut entry.absent, uncertified: &mut entry.uncertified }.read(measured);
                 entry.histograms = Some(Histograms {
@@ -184,6 +231,20 @@ fn worker(part: &WorkerPart) -> WorkerEntry<'_> {
     }
 }
 
+fn beyond_range(m: &Measured) -> Overflow {
+    Overflow {
+        response_time: m.response.overflow,
+        service_time: m.service.overflow,
+        first_byte: m.first_byte.overflow,
+        send_lateness: m.send_lateness.overflow,
+        pacer_lateness: m.pacer_lateness.overflow,
+        failed_response_time: m.failed_response.overflow,
+        not_sent_wait: m.not_sent_wait.overflow,
+        connect_time: m.connect.overflow,
+        tls_time: m.tls.overflow,
+    }
+}
+
 /// Takes values out of a measurement and notes what is missing and what is not certified.
 struct Reader<'r> {
     absent: &'r mut BTreeMap<&'static str, String>,
@@ -206,6 +267,10 @@ impl Reader<'_> {
         self.value(field, seconds).map(|s| (s * 1e6).round())
     }
 
+    fn micros_percentile(&mut self, field: &'static str, percentile: &Percentile) -> Option<f64> {
+        self.percentile(field, percentile).map(|s| (s * 1e6).round())
+    }
+
     fn percentile(&mut self, field: &'static str, percentile: &Percentile) -> Option<f64> {
         let value = self.value(field, &percentile.seconds)?;
         if !percentile.certified {
@@ -215,7 +280,8 @@ impl Reader<'_> {
     }
 
     fn read(mut self, m: &Measured) -> Statistics {
-        let Times { count, overflow, mean_s, std_dev_s, min_s, max_s, p50, p95, p99, p999 } = &m.response;
+        let Times { count, overflow, mean_s, std_dev_s, min_s, max_s, p50, p90, p95, p99, p999 } =
+            &m.response;
         if m.window.is_none() {
             for field in ["started_at", "ended_at"] {
                 self.absent.insert(field, (EN.missing)(&Missing::NothingSent));
@@ -230,6 +296,7 @@ impl Reader<'_> {
             requests_sent: Some(m.requests.sent),
             polls_sent: Some(m.requests.polls),
             redirects: Some(m.requests.redirects),
+            connections: Some(m.requests.connections),
             bytes_received: Some(m.requests.bytes_received),
             success_rate: self.value("success_rate", &m.success_rate_percent),
             total_time: self.value("total_time", &m.total_time_s),
@@ -241,6 +308,7 @@ impl Reader<'_> {
             min_response_time: self.value("min_response_time", min_s),
             max_response_time: self.value("max_response_time", max_s),
             p50_response_time: self.percentile("p50_response_time", p50),
+            p90_response_time: self.percentile("p90_response_time", p90),
             p95_response_time: self.percentile("p95_response_time", p95),
             p99_response_time: self.percentile("p99_response_time", p99),
             p999_response_time: self.percentile("p999_response_time", p999),
@@ -251,14 +319,28 @@ impl Reader<'_> {
             first_byte_p50: self.percentile("first_byte_p50", &m.first_byte.p50),
             first_byte_p95: self.percentile("first_byte_p95", &m.first_byte.p95),
             first_byte_p99: self.percentile("first_byte_p99", &m.first_byte.p99),
+            connect_time_p50: self.percentile("connect_time_p50", &m.connect.p50),
+            connect_time_p95: self.percentile("connect_time_p95", &m.connect.p95),
+            connect_time_p99: self.percentile("connect_time_p99", &m.connect.p99),
+            tls_time_p50: self.percentile("tls_time_p50", &m.tls.p50),
+            tls_time_p95: self.percentile("tls_time_p95", &m.tls.p95),
+            tls_time_p99: self.percentile("tls_time_p99", &m.tls.p99),
             failed_response_time_count: Some(m.failed_response.count),
             failed_response_time_avg: self.value("failed_response_time_avg", &m.failed_response.mean_s),
             failed_response_time_p50: self.percentile("failed_response_time_p50", &m.failed_response.p50),
             failed_response_time_p95: self.percentile("failed_response_time_p95", &m.failed_response.p95),
             failed_response_time_max: self.value("failed_response_time_max", &m.failed_response.max_s),
-            send_lateness_p50_us: self.micros("send_lateness_p50_us", &m.send_lateness.p50.seconds),
-            send_lateness_p99_us: self.micros("send_lateness_p99_us", &m.send_lateness.p99.seconds),
+            send_lateness_p50_us: self.micros_percentile("send_lateness_p50_us", &m.send_lateness.p50),
+            send_lateness_p99_us: self.micros_percentile("send_lateness_p99_us", &m.send_lateness.p99),
             send_lateness_max_us: self.micros("send_lateness_max_us", &m.send_lateness.max_s),
+            pacer_lateness_p50_us: self.micros_percentile("pacer_lateness_p50_us", &m.pacer_lateness.p50),
+            pacer_lateness_p99_us: self.micros_percentile("pacer_lateness_p99_us", &m.pacer_lateness.p99),
+            pacer_lateness_max_us: self.micros("pacer_lateness_max_us", &m.pacer_lateness.max_s),
+            not_sent_wait_count: Some(m.not_sent_wait.count),
+            not_sent_wait_p50: self.percentile("not_sent_wait_p50", &m.not_sent_wait.p50),
+            not_sent_wait_p99: self.percentile("not_sent_wait_p99", &m.not_sent_wait.p99),
+            not_sent_wait_max: self.value("not_sent_wait_max", &m.not_sent_wait.max_s),
+            overflow: Some(beyond_range(m)),
             avg_generation_time: self.value("avg_generation_time", &m.generation.mean_s),
             median_generation_time: self.value("median_generation_time", &m.generation.p50.seconds),
             avg_gpu_utilization: self.value("avg_gpu_utilization", &m.host.gpu_percent),

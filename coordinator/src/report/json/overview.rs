@@ -11,6 +11,8 @@ use crate::analysis::score::{GPU_WEIGHT, RESPONSE_TIME_WEIGHT, THROUGHPUT_WEIGHT
 use crate::analysis::{advice, verdict};
 use crate::report::text::EN;
 
+use super::load::{ErrorLimit, LoadConfig, WarmupConfig};
+
 #[derive(Serialize)]
 pub(super) struct Verdict {
     state: &'static str,
@@ -26,8 +28,13 @@ impl Verdict {
 #[derive(Serialize)]
 pub(super) struct TestConfig<'a> {
     url: &'a str,
-    requests_per_strategy: u64,
+    requests_per_strategy: Option<u64>,
     concurrent: u32,
+    load: LoadConfig,
+    warmup: Option<WarmupConfig>,
+    duration: Option<f64>,
+    error_limit: Option<ErrorLimit>,
+    calibrated: bool,
     strategies: Vec<&'a str>,
     timeout: f64,
     cooldown: f64,
@@ -60,6 +67,11 @@ impl<'a> TestConfig<'a> {
             url: &config.url,
             requests_per_strategy: config.items_per_strategy,
             concurrent: config.concurrent,
+            load: LoadConfig::of(&config.load),
+            warmup: WarmupConfig::of(config.limits.warmup),
+            duration: config.limits.duration.map(|d| d.as_secs_f64()),
+            error_limit: config.error_limit.map(ErrorLimit::of),
+            calibrated: config.calibrated,
             strategies: report.strategies.iter().map(|s| s.name.as_str()).collect(),
             timeout: config.timeout_s,
             cooldown: config.cooldown_s,

@@ -11,10 +11,11 @@ use serde_json::Value;
 use super::*;
 use crate::aggregate::Ending;
 use crate::analysis::testing::{
-    RunSketch, Sketch, agent, lost, remote_run, seed_run, stopped_run, troubled_run, with_records,
+    RunSketch, Sketch, agent, limited_run, loads, lost, open_run, remote_run, seed_run, stopped_run, trial,
+    troubled_run, with_records,
 };
 use crate::analysis::{ScoreSettings, analyse};
-use crate::plan::FleetPlan;
+use crate::plan::{ErrorLimit, FleetPlan};
 
 const SCHEMA: &str = include_str!("../../../../docs/results.schema.json");
 
@@ -53,6 +54,19 @@ fn unseen_gpus() -> RunSketch {
         .ran(Sketch::new("baseline", 1.0, 1.0, 0.0).items(1))
 }
 
+/// One document of each kind of open load, and of each limit.
+fn loaded() -> Vec<Value> {
+    let mut documents: Vec<_> =
+        loads().into_iter().map(|load| json(open_run().with(|run| run.plan.load = load))).collect();
+    documents.push(json(open_run().with(|run| run.plan.error_limit = Some(ErrorLimit::Share(0.2)))));
+    documents.push(json(limited_run().with(|run| {
+        run.plan.error_limit = Some(ErrorLimit::Items(9));
+        run.strategies[0].planned.in_flight = NonZeroU32::MAX;
+        trial(run, 0).tally.connect_time.record(fluxfleet_proto::units::Micros(1 << 33));
+    })));
+    documents
+}
+
 fn documents() -> Vec<Value> {
     let batching = |run: RunSketch| {
         run.with(|run| {
@@ -61,14 +75,16 @@ fn documents() -> Vec<Value> {
                 Method::Batch { path: "/batch-generate".into(), size: NonZeroU32::new(4).expect("4") };
         })
     };
-    vec![
+    let mut documents = vec![
         json(batching(with_records(seed_run()))),
         json(troubled_run()),
         json(stopped_run()),
         json(remote_run()),
         json(unseen_gpus()),
         json(RunSketch::new().ended("batch", Ending::Skipped("404".into()))),
-    ]
+    ];
+    documents.extend(loaded());
+    documents
 }
 
 #[test]
@@ -141,6 +157,18 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
+/// Leaves two elements in each array.
+fn shorten(value: &mut Value) {
+    match value {
+        Value::Object(map) => map.values_mut().for_each(shorten),
+        Value::Array(elements) => {
+            elements.truncate(2);
+            elements.iter_mut().for_each(shorten);
+        }
+        _ => {}
+    }
+}
+
 /// Pointers to all members, but for those of free-form maps.
 fn pointers(value: &Value, pointer: &str, into: &mut Vec<(String, String)>) {
     match value {
@@ -165,7 +193,15 @@ fn pointers(value: &Value, pointer: &str, into: &mut Vec<(String, String)>) {
 #[test]
 fn a_member_that_is_lost_renamed_or_added_breaks_the_schema() {
     let validator = jsonschema::validator_for(&schema()).expect("a schema");
-    let document = json(with_records(troubled_run()));
+    for document in [json(with_records(troubled_run())), json(open_run())] {
+        breaks_with_any_change(&validator, &document);
+    }
+}
+
+fn breaks_with_any_change(validator: &jsonschema::Validator, document: &Value) {
+    // A minute of seconds and samples takes long to check so often, and the first of each says it all.
+    let mut document = document.clone();
+    shorten(&mut document);
     let mut all = Vec::new();
     pointers(&document, "", &mut all);
     assert!(all.len() > 150, "{}", all.len());
@@ -206,6 +242,50 @@ fn a_missing_value_is_null_with_its_reason() {
         "no agent took part: the target is another machine; start fluxfleet-agent there"
     );
     assert_eq!(entry["efficiency_score_without_gpu"], true);
+}
+
+#[test]
+fn every_percentile_without_enough_durations_is_named_but_for_medians() {
+    let document = json(open_run());
+    let entry = &document["performance_results"][0];
+    let named = entry["uncertified"].as_array().expect("an array");
+    let named: BTreeSet<_> = named.iter().filter_map(Value::as_str).collect();
+    // 601 requests and 12 connections.
+    for name in [
+        "p99_response_time",
+        "p999_response_time",
+        "service_time_p99",
+        "first_byte_p99",
+        "send_lateness_p99_us",
+        "pacer_lateness_p99_us",
+        "connect_time_p95",
+        "connect_time_p99",
+        "tls_time_p95",
+        "tls_time_p99",
+    ] {
+        assert!(named.contains(name), "{name} of {named:?}");
+    }
+    assert_eq!(named.len(), 10, "{named:?}");
+}
+
+#[test]
+fn an_open_load_is_told_with_what_was_asked_for_and_what_was_sent() {
+    let document = json(open_run());
+    let config = &document["test_config"];
+    assert_eq!(config["load"]["arrival"], "poisson");
+    assert_eq!((&config["load"]["rate"], &config["duration"]), (&10.0.into(), &60.0.into()));
+    assert_eq!(
+        (&config["requests_per_strategy"], &config["warmup"]["seconds"]),
+        (&Value::Null, &10.0.into())
+    );
+    let load = &document["performance_results"][1]["load"];
+    assert_eq!(load["kind"], "open");
+    assert_eq!(load["requests_not_sent"], load["intended_requests"].as_u64().expect("a count").div_ceil(4));
+    assert_eq!(load["absent"]["in_flight_used_percent"], "an open load holds no number in flight");
+    let entry = &document["performance_results"][1];
+    assert_eq!(entry["steady_state"]["state"], "never_settled");
+    assert_eq!(entry["series"].as_array().expect("an array").len(), 70);
+    assert_eq!(entry["generator"][0]["intervals"].as_array().expect("an array").len(), 70);
 }
 
 #[test]

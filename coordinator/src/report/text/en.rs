@@ -6,10 +6,13 @@ use crate::analysis::advice::Rule;
 use crate::analysis::certify::{P95_SAMPLES, P99_SAMPLES, P999_SAMPLES};
 use crate::analysis::note::Note;
 use crate::analysis::report::{DetailAbsent, ErrorLine, Items, Missing};
-use crate::analysis::verdict::{Reason, State};
+use crate::analysis::verdict::State;
 use crate::report::number;
 
 use super::Texts;
+
+mod load;
+mod reason;
 
 /// English.
 pub(in crate::report) const EN: Texts = Texts {
@@ -36,7 +39,7 @@ pub(in crate::report) const EN: Texts = Texts {
     uncertified,
     score_without_gpu: "score without GPU readings: the weights of throughput and response time are rescaled",
     state,
-    reason,
+    reason: reason::reason,
     note,
     missing,
     not_sent,
@@ -49,6 +52,14 @@ pub(in crate::report) const EN: Texts = Texts {
     worker_skew,
     worker_lost,
     detail_absent,
+    load_heading: load::HEADING,
+    load_columns: load::COLUMNS,
+    load_footnotes: load::FOOTNOTES,
+    load: load::load,
+    warmups: load::WARMUPS,
+    warmup: load::warmup,
+    generators: load::GENERATORS,
+    generator: load::generator,
     plot_title: "Comparison of strategies",
     plot_partial: "PARTIAL",
     plot_invalid: "INVALID",
@@ -74,40 +85,6 @@ fn state(state: State) -> &'static str {
     }
 }
 
-fn reason(reason: &Reason) -> String {
-    match reason {
-        Reason::NothingSucceeded => "nothing succeeded in any strategy".to_owned(),
-        Reason::DoesNotAddUp { strategy, worker, items } => {
-            let whose = worker.as_ref().map_or_else(String::new, |w| format!(" of worker {w}"));
-            let Items { planned, ok, failed, not_sent } = items;
-            format!(
-                "{strategy}: the items{whose} do not add up: {planned} planned, but {ok} ok + {failed} failed \
-                 + {not_sent} not sent"
-            )
-        }
-        Reason::Interrupted => "the run was stopped before its end".to_owned(),
-        Reason::WorkerLost { worker, why } => format!("worker {worker} was lost: {why}"),
-        Reason::AgentLost { host, why } => format!("the agent on {host} was lost: {why}"),
-        Reason::NotStarted { strategy, reason } => {
-            format!("{strategy} was not started: {}", not_sent(*reason))
-        }
-        Reason::NotSent { strategy, reason, items } => {
-            format!("{strategy}: {items} items were not sent: {}", not_sent(*reason))
-        }
-        Reason::SampleGaps { host, samples } => {
-            format!("the agent on {host} could not deliver {samples} of its samples")
-        }
-        Reason::AgentSilent { host } => format!("the agent on {host} delivered no sample"),
-        Reason::StartSkew { strategy, worker, skew_us } => {
-            format!("{strategy}: worker {worker} began {} off the planned start", number::signed_ms(*skew_us))
-        }
-        Reason::UnsureClock { peer, error_us: Some(error) } => {
-            format!("the clock of {peer} is known only to +/-{}", number::ms(*error))
-        }
-        Reason::UnsureClock { peer, error_us: None } => format!("the clock of {peer} was never measured"),
-    }
-}
-
 fn note(note: &Note) -> String {
     match note {
         Note::Skipped { strategy, why } => format!("{strategy} was skipped: {why}"),
@@ -124,6 +101,14 @@ fn note(note: &Note) -> String {
             "{strategy}: {requests} requests took longer than a histogram holds (71 minutes); they count in \
              mean and extremes, and percentiles among them show the longest"
         ),
+        Note::SettledLate { strategy, after_s, warmup_s } if *warmup_s > 0.0 => format!(
+            "{strategy} settled after {after_s} s, later than its warm-up of {}: measuring could begin there: \
+             --warmup {after_s}s",
+            number::seconds(*warmup_s)
+        ),
+        Note::SettledLate { strategy, after_s, warmup_s: _ } => {
+            format!("{strategy} settled after {after_s} s: measuring could begin there: --warmup {after_s}s")
+        }
     }
 }
 
@@ -138,6 +123,17 @@ fn missing(missing: &Missing) -> String {
         Missing::NoTime => "no time passed that could be measured".to_owned(),
         Missing::OneValue => "there is only one value".to_owned(),
         Missing::NotReported => "the service does not say".to_owned(),
+        Missing::ClosedLoad => "a closed load has no arrivals".to_owned(),
+        Missing::OpenLoad => "an open load holds no number in flight".to_owned(),
+        Missing::TooFew { count, least } => format!("there are {count} of the {least} that it takes"),
+        Missing::EvenGaps => {
+            "even gaps have no distribution; the lateness tells how even they were".to_owned()
+        }
+        Missing::NoLaw => "a replay follows no law".to_owned(),
+        Missing::Stopped => "the load was cut short".to_owned(),
+        Missing::NoConnection => "no connection was opened while measuring".to_owned(),
+        Missing::NoTls => "no connection with TLS was opened while measuring".to_owned(),
+        Missing::AllSent => "every arrival was sent".to_owned(),
         Missing::NoAgent(why) if why.is_empty() => "no agent took part".to_owned(),
         Missing::NoAgent(why) => format!("no agent took part: {why}"),
         Missing::NoGpu => "the host has no GPU".to_owned(),
@@ -249,7 +245,11 @@ fn worker_lost(why: &str) -> String {
 fn detail_absent(absent: DetailAbsent) -> String {
     match absent {
         DetailAbsent::NotAsked => "not asked for; run with --records all".to_owned(),
-        DetailAbsent::TooMany { items, limit } => format!(
+        DetailAbsent::TooMany { items: None, limit } => format!(
+            "the run has no planned number of items, and every request is kept up to {limit} only; run with \
+             --records all"
+        ),
+        DetailAbsent::TooMany { items: Some(items), limit } => format!(
             "the run plans {items} items, more than the {limit} up to which every request is kept; run with \
              --records all"
         ),

@@ -7,10 +7,13 @@ use crate::analysis::advice::Rule;
 use crate::analysis::certify::{P95_SAMPLES, P99_SAMPLES, P999_SAMPLES};
 use crate::analysis::note::Note;
 use crate::analysis::report::{DetailAbsent, ErrorLine, Items, Missing};
-use crate::analysis::verdict::{Reason, State};
+use crate::analysis::verdict::State;
 use crate::report::number;
 
 use super::Texts;
+
+mod load;
+mod reason;
 
 /// Simplified Chinese.
 pub(super) const ZH: Texts = Texts {
@@ -37,7 +40,7 @@ pub(super) const ZH: Texts = Texts {
     uncertified,
     score_without_gpu: "没有 GPU 读数的效率分数: 吞吐量与响应时间的权重已重新分配",
     state,
-    reason,
+    reason: reason::reason,
     note,
     missing,
     not_sent,
@@ -50,6 +53,14 @@ pub(super) const ZH: Texts = Texts {
     worker_skew,
     worker_lost,
     detail_absent,
+    load_heading: load::HEADING,
+    load_columns: load::COLUMNS,
+    load_footnotes: load::FOOTNOTES,
+    load: load::load,
+    warmups: load::WARMUPS,
+    warmup: load::warmup,
+    generators: load::GENERATORS,
+    generator: load::generator,
     plot_title: "优化策略对比",
     plot_partial: "部分结果 PARTIAL",
     plot_invalid: "无效 INVALID",
@@ -75,35 +86,6 @@ fn state(state: State) -> &'static str {
     }
 }
 
-fn reason(reason: &Reason) -> String {
-    match reason {
-        Reason::NothingSucceeded => "所有策略都没有任何一项成功".to_owned(),
-        Reason::DoesNotAddUp { strategy, worker, items } => {
-            let whose = worker.as_ref().map_or_else(String::new, |w| format!("工作节点 {w} 的"));
-            let Items { planned, ok, failed, not_sent } = items;
-            format!(
-                "{strategy}: {whose}项数不相符: 计划 {planned}, 而成功 {ok} + 失败 {failed} + 未发送 {not_sent}"
-            )
-        }
-        Reason::Interrupted => "运行在结束前被停止".to_owned(),
-        Reason::WorkerLost { worker, why } => format!("工作节点 {worker} 失联: {why}"),
-        Reason::AgentLost { host, why } => format!("{host} 上的代理失联: {why}"),
-        Reason::NotStarted { strategy, reason } => format!("{strategy} 未开始: {}", not_sent(*reason)),
-        Reason::NotSent { strategy, reason, items } => {
-            format!("{strategy}: {items} 项未发送: {}", not_sent(*reason))
-        }
-        Reason::SampleGaps { host, samples } => format!("{host} 上的代理有 {samples} 个采样未能送达"),
-        Reason::AgentSilent { host } => format!("{host} 上的代理没有送达任何采样"),
-        Reason::StartSkew { strategy, worker, skew_us } => {
-            format!("{strategy}: 工作节点 {worker} 的开始时刻偏离计划 {}", number::signed_ms(*skew_us))
-        }
-        Reason::UnsureClock { peer, error_us: Some(error) } => {
-            format!("{peer} 的时钟误差只能确定到 +/-{}", number::ms(*error))
-        }
-        Reason::UnsureClock { peer, error_us: None } => format!("{peer} 的时钟从未测得"),
-    }
-}
-
 fn note(note: &Note) -> String {
     match note {
         Note::Skipped { strategy, why } => format!("{strategy} 已跳过: {why}"),
@@ -119,6 +101,13 @@ fn note(note: &Note) -> String {
             "{strategy}: {requests} 个请求超出直方图的范围 (71 分钟); 它们计入平均值和最大值, 落在其中的百分位\
              显示最大值"
         ),
+        Note::SettledLate { strategy, after_s, warmup_s } if *warmup_s > 0.0 => format!(
+            "{strategy} 在 {after_s} 秒后才稳定, 晚于 {} 的预热: 可以从那时开始测量: --warmup {after_s}s",
+            number::seconds(*warmup_s)
+        ),
+        Note::SettledLate { strategy, after_s, warmup_s: _ } => {
+            format!("{strategy} 在 {after_s} 秒后才稳定: 可以从那时开始测量: --warmup {after_s}s")
+        }
     }
 }
 
@@ -133,6 +122,15 @@ fn missing(missing: &Missing) -> String {
         Missing::NoTime => "没有可测量的时间".to_owned(),
         Missing::OneValue => "只有一个数值".to_owned(),
         Missing::NotReported => "服务没有给出".to_owned(),
+        Missing::ClosedLoad => "闭环负载没有到达过程".to_owned(),
+        Missing::OpenLoad => "开环负载不保持固定的在途数".to_owned(),
+        Missing::TooFew { count, least } => format!("只有 {count} 个, 需要 {least} 个"),
+        Missing::EvenGaps => "均匀间隔没有分布可检验; 迟到时间说明它有多均匀".to_owned(),
+        Missing::NoLaw => "回放的到达不服从任何分布".to_owned(),
+        Missing::Stopped => "负载被提前停止".to_owned(),
+        Missing::NoConnection => "测量期间没有建立连接".to_owned(),
+        Missing::NoTls => "测量期间没有建立 TLS 连接".to_owned(),
+        Missing::AllSent => "所有到达都已发送".to_owned(),
         Missing::NoAgent(why) if why.is_empty() => "没有代理参与".to_owned(),
         Missing::NoAgent(why) => format!("没有代理参与: {why}"),
         Missing::NoGpu => "主机没有 GPU".to_owned(),
@@ -250,7 +248,10 @@ fn worker_lost(why: &str) -> String {
 fn detail_absent(absent: DetailAbsent) -> String {
     match absent {
         DetailAbsent::NotAsked => "未要求保留; 请使用 --records all".to_owned(),
-        DetailAbsent::TooMany { items, limit } => {
+        DetailAbsent::TooMany { items: None, limit } => {
+            format!("运行没有计划项数, 而每个请求最多保留到 {limit} 项; 请使用 --records all")
+        }
+        DetailAbsent::TooMany { items: Some(items), limit } => {
             format!("计划 {items} 项, 超过自动保留每个请求的上限 {limit}; 请使用 --records all")
         }
     }
