@@ -80,7 +80,7 @@ fn an_interrupt_ends_the_load_reports_it_and_exits_with_130() {
     for signal in ["INT", "TERM"] {
         let coordinator = Coordinator::start();
         let (child, mut peer) = started(&coordinator, |_| {});
-        prepare(&peer, Trial::single(&server).items(1 << 40).in_flight(4), 0);
+        prepare(&peer, Trial::single(&server).items(1 << 39).in_flight(4), 0);
         ready(&peer, 0);
         start_now(&peer, 0);
         (0..20).for_each(|_| arrivals.recv_timeout(Duration::from_secs(30)).unwrap());
@@ -89,7 +89,7 @@ fn an_interrupt_ends_the_load_reports_it_and_exits_with_130() {
         );
         let (tally, _, end) = finish(&peer, 0);
         let (not_sent, reason) = end.not_sent.unwrap();
-        assert_eq!((tally.items_ended() + not_sent, reason), (1 << 40, NotSentReason::Interrupted));
+        assert_eq!((tally.items_ended() + not_sent, reason), (1 << 39, NotSentReason::Interrupted));
         assert_eq!(peer.next(), None);
         peer.close();
         assert_eq!(exit(child).0, Some(130));

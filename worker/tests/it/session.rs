@@ -77,7 +77,7 @@ fn a_worker_introduces_itself_and_leaves_when_the_coordinator_closes_the_stream(
     let worker = Worker::start(coordinator.address, LONG);
     let mut peer = coordinator.peer();
     let Some(WorkerReport::Hello(hello)) = peer.next() else { panic!("hello comes first") };
-    assert_eq!((hello.protocol_version, hello.name.as_str(), hello.threads), (1, "worker-a", 2));
+    assert_eq!((hello.protocol_version, hello.name.as_str(), hello.threads), (2, "worker-a", 2));
     assert_eq!(hello.labels["zone"], "b");
     assert!(hello.cores >= 1 && !hello.host.is_empty());
     peer.close();
@@ -288,7 +288,7 @@ fn an_interrupted_worker_reports_what_it_has_and_leaves() {
         server::json(200, IMAGE)
     });
     let (_coordinator, mut peer, worker) = joined();
-    let items = 1 << 40;
+    let items = 1 << 39;
     prepare(&peer, Trial::single(&server).items(items).in_flight(4), 0);
     ready(&peer, 0);
     start_now(&peer, 0);
