@@ -145,7 +145,7 @@ impl<'a> Asked<'a> {
         let sent = Clock::now();
         recorder.borrow_mut().begin(intended, sent);
         let facts = Facts { claim, intended, sent };
-        Self { recorder, facts, progress: Progress::default(), ended: false }
+        Self { recorder, facts, progress: Progress::starting(sent), ended: false }
     }
 
     /// When it went out.

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::shared::{Control, Finished, Flushed, Part};
-use crate::drive::Client;
+use crate::drive::{Client, ClientOptions};
 use crate::judge::Verdict;
 use crate::record::{Asked, Recorder};
 use crate::schedule::ClosedSlot;
@@ -64,7 +64,7 @@ pub(super) fn run(load: Load) {
 }
 
 fn ready(load: Load, runtime: &tokio::runtime::LocalRuntime) -> Part {
-    let client = Client::new(load.max_body_bytes);
+    let client = Client::new(ClientOptions { limit: load.max_body_bytes, ..ClientOptions::default() });
     let warmed = {
         let _context = runtime.enter();
         client.warm_up(&load.strategy.endpoint().origin)
@@ -154,11 +154,12 @@ impl Context {
     /// One place in flight: asks for the next items as soon as the last ones have ended.
     async fn slot(self: Rc<Self>, mut slot: ClosedSlot) {
         let size = self.strategy.size();
+        let mut body = Vec::new();
         while let Some(claim) = self.control.claims.claim(size) {
-            let body = self.strategy.body(claim);
+            self.strategy.render(claim, &mut body);
             let asked = Asked::begin(&self.recorder, claim, slot.intended());
             let deadline = Instant::from_std(Clock::instant(asked.sent() + self.timeout));
-            let answer = self.strategy.ask(claim, body, &self.client, asked.progress());
+            let answer = self.strategy.ask(claim, &body, &self.client, asked.progress());
             let verdict = tokio::time::timeout_at(deadline, answer).await.unwrap_or_else(|_| {
                 let label = || self.strategy.endpoint().label();
                 Verdict::all_failed(claim.items, asked.progress().timed_out(self.timeout, label))
