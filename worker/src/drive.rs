@@ -1,66 +1,79 @@
-//! *How* a request travels: HTTP/1.1 drivers behind one port.
+//! *How* a request travels: drivers behind one port.
 //!
 //! ```text
 //!   strategy --Endpoint, body--> Client --(redirects, up to 5)--> Driver --> Answer or Failure
-//!                                          http:  Direct  hyper's connection, own keep-alive pool
-//!                                          https: Tls     reqwest over rustls
+//!                                          Direct   HTTP/1.1, plain or TLS, on the connection itself
+//!                                          General  HTTP/2 and proxies, through reqwest
+//!
+//!   Direct:  Pool (kept?) -- else Connector --> Stream -- one write --> service
+//!            Answer <-- Reader <-- one read into a lent buffer <-- Stream
 //! ```
 //!
 //! | file | duty |
 //! |---|---|
-//! | [`client`] | picks the driver by scheme, follows redirects |
-//! | [`direct`] | plain HTTP on `hyper::client::conn::http1` |
-//! | [`tls`] | HTTPS through reqwest |
+//! | [`client`] | picks the driver, follows redirects |
+//! | [`direct`] | one exchange on a connection of HTTP/1.1 |
+//! | [`general`] | one exchange through reqwest |
+//! | [`h1`] | HTTP/1.1 as bytes, without input and output |
+//! | [`connect`] | from an origin to a connection |
+//! | [`stream`] | a connection's bytes, plain or over TLS |
+//! | [`tls`] | whom to trust |
 //! | [`pool`] | idle connections of [`direct`] |
+//! | [`buffers`] | the read buffers of a load thread |
 //! | [`resolve`] | host names to addresses |
 //! | [`endpoint`] | a URL with its headers, worked out once |
-//! | [`body`] | collects an answer's body within its limit |
+//! | [`answer`] | what came back |
 //! | [`progress`] | how far a request has come, for timeouts |
 //! | [`classify`] | error chain to failure kind |
 //!
 //! # Nothing is sent twice
 //! A request goes to the service once. The one exception is a kept connection that turns out to be closed
-//! before a single byte of the request was written to it: hyper hands such a request back
-//! (`TrySendError::take_message`), and only then it goes out on another connection. hyper-util, under reqwest,
-//! has the same rule: its `retry_canceled_requests` resends only a request that hyper handed back. reqwest's
-//! own retries are switched off.
+//! before a single byte of the request was written to it: only then it goes out on another connection. Over TLS
+//! it cannot be told what was written before an error, so there the look at the connection beforehand has to
+//! do. hyper-util, under reqwest, has the same rule: its `retry_canceled_requests` resends only a request that
+//! was handed back unsent. reqwest's own retries are switched off.
+//!
+//! # Kept connections
+//! Before a kept connection is used, what the runtime knows about its socket is looked at: a close, or bytes
+//! that nobody asked for, end it. The runtime is told of such things once in a turn, so a connection that has
+//! been idle for a millisecond or more is looked at by a system call as well.
 //!
 //! # One more driver
 //! is one file with a [`Driver`] in it, and one line in [`client`]; the contract suite at the end of
-//! `drive/contract_tests.rs` runs it through every misbehaviour that a service is known for.
+//! `drive/contract_tests` runs it through every misbehaviour that a service is known for.
 
-mod body;
+mod answer;
+mod buffers;
 mod classify;
 mod client;
+mod connect;
 #[cfg(test)]
 mod contract_tests;
 mod direct;
 mod endpoint;
+mod general;
+mod h1;
 mod pool;
 mod progress;
 mod resolve;
+mod stream;
 mod tls;
 
-use bytes::Bytes;
 use fluxfleet_proto::failure::FailureKind;
-use http::{HeaderMap, StatusCode};
 
-pub(crate) use client::Client;
+pub(crate) use answer::{Answer, Body};
+pub(crate) use client::{Client, ClientOptions};
 pub(crate) use endpoint::{Endpoint, HeaderSet, InvalidUrl};
+#[cfg(test)]
+pub(crate) use fluxfleet_proto::trial::DriverChoice;
+pub(crate) use fluxfleet_proto::trial::HttpVersion;
 pub(crate) use progress::{Phase, Progress};
+#[cfg(test)]
+pub(crate) use tls::TlsOptions;
 
 /// A connection idle for longer is not used again. uvicorn and hypercorn close theirs after 5 s, and a request
 /// written into that close is lost.
 pub(crate) const IDLE_LIMIT: std::time::Duration = std::time::Duration::from_secs(4);
-
-/// What came back.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    /// The whole body. Of an answer without success, whose status says enough, only as much as the limit allows.
-    pub(crate) body: Bytes,
-}
 
 /// Why there is no answer, or why the answer is no item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +90,7 @@ pub(crate) trait Driver {
     async fn exchange(
         &self,
         endpoint: &Endpoint,
-        body: Bytes,
+        body: &[u8],
         limit: u64,
         progress: &Progress,
     ) -> Result<Answer, Failure>;

@@ -164,6 +164,13 @@ impl Recorder {
         t.polls_sent += progress.polls();
         t.bytes_received += progress.bytes();
         t.redirects += progress.redirects();
+        t.connections += u64::from(progress.connections());
+        if let Some(connecting) = progress.connecting() {
+            t.connect_time.record(connecting.into());
+        }
+        if let Some(securing) = progress.securing() {
+            t.tls_time.record(securing.into());
+        }
         t.items_ok += u64::from(ok);
         if failed.is_empty() {
             t.requests_ok += 1;
@@ -267,7 +274,8 @@ impl<'a> Asked<'a> {
         // Read last: what comes before belongs to the lateness, what comes after to the service.
         let facts = Facts { claim, intended, sent: Clock::now(), lane };
         recorder.borrow_mut().begin(&facts);
-        Self { recorder, facts, progress: Progress::default(), ended: false }
+        let facts_sent = facts.sent;
+        Self { recorder, facts, progress: Progress::starting(facts_sent), ended: false }
     }
 
     /// When it went out.

@@ -6,7 +6,6 @@ mod submit_poll;
 mod template;
 mod url;
 
-use bytes::Bytes;
 use fluxfleet_proto::trial::{Assignment, Method, Workload};
 use thiserror::Error;
 
@@ -96,16 +95,16 @@ impl Strategy {
         }
     }
 
-    /// The body of the request for these items.
-    pub(crate) fn body(&self, claim: Claim) -> Bytes {
-        self.template.render(claim)
+    /// Puts the body of the request for these items in place of what is in `body`.
+    pub(crate) fn render(&self, claim: Claim, body: &mut Vec<u8>) {
+        self.template.render(claim, body);
     }
 
     /// Asks, and judges what comes back. Watches no timeout; to be dropped when the time is up.
     pub(crate) async fn ask(
         &self,
         claim: Claim,
-        body: Bytes,
+        body: &[u8],
         client: &Client,
         progress: &Progress,
     ) -> Verdict {

@@ -11,6 +11,9 @@ use fluxfleet_proto::failure::FailureKind;
 use super::Failure;
 use super::resolve::ResolveError;
 
+/// What may be behind bytes that are no HTTP/1.1.
+pub(super) const NOT_HTTP: &str = "; not HTTP/1.1, is this an https port or another service?";
+
 /// The failure behind an error that ended an exchange. `connected` tells whether a connection was there.
 pub(super) fn classify(error: &(dyn Error + 'static), connected: bool) -> Failure {
     let kind = chain(error).find_map(|e| kind_of(e, connected)).unwrap_or(if connected {
@@ -67,7 +70,7 @@ fn kind_of(e: &(dyn Error + 'static), connected: bool) -> Option<FailureKind> {
 }
 
 /// The innermost words, with what to do where that is known.
-fn describe(error: &(dyn Error + 'static), kind: FailureKind) -> String {
+pub(super) fn describe(error: &(dyn Error + 'static), kind: FailureKind) -> String {
     let mut words: Vec<String> = Vec::new();
     for e in chain(error) {
         let said = e.to_string();
@@ -80,7 +83,7 @@ fn describe(error: &(dyn Error + 'static), kind: FailureKind) -> String {
         _ if too_many_files(error) => {
             "; this worker is out of file descriptors, raise its limit (`ulimit -n`)"
         }
-        FailureKind::Protocol => "; not HTTP/1.1, is this an https port or another service?",
+        FailureKind::Protocol => NOT_HTTP,
         FailureKind::Tls => "; if the port speaks plain http, write the URL with http://",
         _ => "",
     };

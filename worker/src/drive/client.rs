@@ -1,51 +1,107 @@
-//! Picks the driver by scheme and follows redirects.
+//! Picks the driver and follows redirects.
 
 use std::cell::OnceCell;
 
-use bytes::Bytes;
 use fluxfleet_proto::failure::FailureKind;
+use fluxfleet_proto::trial::{DriverChoice, HttpVersion, Target};
 use http::StatusCode;
-use http::header::LOCATION;
+use url::Url;
 
 use super::direct::Direct;
 use super::endpoint::Origin;
-use super::tls::Tls;
+use super::general::General;
+use super::tls::TlsOptions;
 use super::{Answer, Driver, Endpoint, Failure, Progress};
 
 /// Redirects followed for one call.
 const MAX_REDIRECTS: usize = 5;
 
+/// What a client is made of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClientOptions {
+    /// Longest body accepted, in bytes.
+    pub(crate) limit: u64,
+    /// Whom to trust.
+    pub(crate) tls: TlsOptions,
+    /// Which driver to use.
+    pub(crate) driver: DriverChoice,
+    /// Which HTTP to speak.
+    pub(crate) http: HttpVersion,
+    /// A proxy that all requests go through.
+    pub(crate) proxy: Option<Url>,
+}
+
+impl ClientOptions {
+    /// What a target asks for.
+    ///
+    /// # Errors
+    /// When its proxy is no URL.
+    pub(crate) fn of(target: &Target) -> Result<Self, String> {
+        let transport = &target.transport;
+        let proxy = transport.proxy.as_deref().map(Url::parse).transpose();
+        Ok(Self {
+            limit: target.max_body_bytes,
+            tls: TlsOptions {
+                ca_pem: transport.ca_pem.clone().map(String::into_bytes),
+                insecure: transport.insecure,
+            },
+            driver: transport.driver,
+            http: transport.http,
+            proxy: proxy.map_err(|e| format!("the proxy is no URL ({e}); correct the plan's proxy"))?,
+        })
+    }
+
+    /// Whether [`General`] is to be used.
+    fn general(&self) -> bool {
+        match self.driver {
+            DriverChoice::Auto => self.http == HttpVersion::Two || self.proxy.is_some(),
+            DriverChoice::Direct => false,
+            DriverChoice::General => true,
+        }
+    }
+}
+
 /// A load thread's own client: connections are never shared between threads.
 pub(crate) struct Client {
     direct: Direct,
-    // Reading the trust store takes a while; only an https target pays for it.
-    tls: OnceCell<Tls>,
-    limit: u64,
+    // Only a client that needs it pays for its setup.
+    general: OnceCell<General>,
+    uses_general: bool,
+    options: ClientOptions,
 }
 
 impl Client {
-    /// A client that accepts bodies of up to `limit` bytes.
-    pub(crate) fn new(limit: u64) -> Self {
-        Self { direct: Direct::default(), tls: OnceCell::new(), limit }
+    /// A client without connections.
+    pub(crate) fn new(options: ClientOptions) -> Self {
+        let direct = Direct::new(options.tls.clone());
+        Self { direct, general: OnceCell::new(), uses_general: options.general(), options }
     }
 
-    /// Builds ahead what the first request to an https target would have to wait for.
+    /// Builds ahead what the first request to this origin would have to wait for.
     ///
     /// # Errors
-    /// When the platform's trust store cannot be used.
+    /// When TLS cannot be set up, or the options ask for what their driver cannot do.
     pub(crate) fn warm_up(&self, origin: &Origin) -> Result<(), Failure> {
-        if origin.secure { self.tls().map(drop) } else { Ok(()) }
+        if self.uses_general {
+            return self.general().map(drop);
+        }
+        if self.options.http == HttpVersion::Two || self.options.proxy.is_some() {
+            return Err(Failure {
+                kind: FailureKind::Protocol,
+                text: "the direct driver speaks neither HTTP/2 nor to proxies; choose the general one"
+                    .to_owned(),
+            });
+        }
+        self.direct.warm_up(origin)
     }
 
-    fn tls(&self) -> Result<&Tls, Failure> {
-        if let Some(tls) = self.tls.get() {
-            return Ok(tls);
+    fn general(&self) -> Result<&General, Failure> {
+        if let Some(general) = self.general.get() {
+            return Ok(general);
         }
-        let tls = Tls::new().map_err(|e| Failure {
-            kind: FailureKind::Tls,
-            text: format!("cannot set up TLS ({e}); are the system's CA certificates installed?"),
-        })?;
-        Ok(self.tls.get_or_init(|| tls))
+        let ClientOptions { tls, http, proxy, .. } = &self.options;
+        let general = General::new(tls, *http, proxy.as_ref())?;
+        Ok(self.general.get_or_init(|| general))
     }
 
     /// Closes connections that have been idle for too long; to be called about once a second.
@@ -57,10 +113,10 @@ impl Client {
     pub(crate) async fn call(
         &self,
         endpoint: &Endpoint,
-        body: Bytes,
+        body: &[u8],
         progress: &Progress,
     ) -> Result<Answer, Failure> {
-        let answer = self.exchange(endpoint, body.clone(), progress).await?;
+        let answer = self.exchange(endpoint, body, progress).await?;
         if is_redirect(answer.status) {
             // Rare and large: kept out of the future of every request in flight.
             return Box::pin(self.follow(endpoint, body, answer, progress)).await;
@@ -71,7 +127,7 @@ impl Client {
     async fn follow(
         &self,
         from: &Endpoint,
-        body: Bytes,
+        body: &[u8],
         mut answer: Answer,
         progress: &Progress,
     ) -> Result<Answer, Failure> {
@@ -81,7 +137,7 @@ impl Client {
         };
         let mut from = from.clone();
         for _ in 0..MAX_REDIRECTS {
-            let Some(location) = answer.headers.get(LOCATION).and_then(|l| l.to_str().ok()) else {
+            let Some(location) = answer.location.as_deref() else {
                 return Err(fail(&from, answer.status, "a redirect without a readable Location".to_owned()));
             };
             // 307 and 308 ask for the same request at another place; the others for a GET.
@@ -91,7 +147,7 @@ impl Client {
                 fail(&from, answer.status, format!("a redirect that cannot be followed: {e}"))
             })?;
             progress.redirected(next.label());
-            let body = if next.method == http::Method::POST { body.clone() } else { Bytes::new() };
+            let body = if next.carries_body() { body } else { &[] };
             answer = self.exchange(&next, body, progress).await?;
             if !is_redirect(answer.status) {
                 return Ok(answer);
@@ -104,17 +160,17 @@ impl Client {
     async fn exchange(
         &self,
         endpoint: &Endpoint,
-        body: Bytes,
+        body: &[u8],
         progress: &Progress,
     ) -> Result<Answer, Failure> {
-        let result = if endpoint.origin.secure {
-            match self.tls() {
+        let result = if self.uses_general {
+            match self.general() {
                 // Boxed: reqwest's future is several times the size of the direct driver's.
-                Ok(tls) => Box::pin(tls.exchange(endpoint, body, self.limit, progress)).await,
+                Ok(general) => Box::pin(general.exchange(endpoint, body, self.options.limit, progress)).await,
                 Err(failure) => Err(failure),
             }
         } else {
-            self.direct.exchange(endpoint, body, self.limit, progress).await
+            self.direct.exchange(endpoint, body, self.options.limit, progress).await
         };
         result.map_err(|f| Failure { text: format!("{}: {}", endpoint.label(), f.text), ..f })
     }

@@ -1,138 +1,181 @@
-//! Plain HTTP/1.1 on hyper's connection, without a client layer above it.
+//! HTTP/1.1, plain or over TLS, on the connection itself.
 //!
-//! Each connection is a task of the load thread. Whether it still lives is known without asking: its task
-//! watches the socket, and a closed one refuses the next request before a byte of it is written.
+//! A request is one write and its answer, mostly, one read: nothing is allocated for them, and a connection that
+//! waits holds no buffer. A request and its answer are driven together, since a service may answer, and close,
+//! while a long body is still on its way to it.
 
-use std::io;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::BufMut as _;
 use fluxfleet_proto::clock::Clock;
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio_util::io::poll_read_buf;
 
-use super::body::Gathered;
+use super::buffers::{Buffers, Loan};
 use super::classify::classify;
+use super::connect::Connector;
 use super::endpoint::Origin;
+use super::h1::{Place, Reader, Request, Unsent, Whole, too_large};
 use super::pool::Pool;
-use super::resolve::Resolver;
-use super::{Answer, Driver, Endpoint, Failure, Phase, Progress};
+use super::stream::{NotSent, Stream};
+use super::tls::TlsOptions;
+use super::{Answer, Body, Driver, Endpoint, Failure, IDLE_LIMIT, Phase, Progress};
 
-type Sender = SendRequest<Full<Bytes>>;
-
-/// The driver for `http://`.
+/// The driver for HTTP/1.1.
 #[derive(Default)]
 pub(super) struct Direct {
-    pool: Pool<Sender>,
-    resolver: Resolver,
+    connector: Connector,
+    pool: Pool<Stream>,
+    buffers: Rc<Buffers>,
+    /// Where requests are put together.
+    scratch: RefCell<Vec<u8>>,
 }
 
 impl Direct {
+    /// A driver without connections.
+    pub(super) fn new(tls: TlsOptions) -> Self {
+        Self { connector: Connector::new(tls), ..Self::default() }
+    }
+
+    /// Sets up TLS ahead of the first request.
+    ///
+    /// # Errors
+    /// `tls`, when it cannot be set up.
+    pub(super) fn warm_up(&self, origin: &Origin) -> Result<(), Failure> {
+        if origin.secure { self.connector.tls().map(drop) } else { Ok(()) }
+    }
+
     /// Closes connections that have been idle for too long.
     pub(super) fn sweep(&self) {
         self.pool.sweep(Clock::now());
     }
 
     /// An idle connection that can take a request now.
-    async fn kept(&self, origin: &Origin) -> Option<Sender> {
-        while let Some(mut sender) = self.pool.take(origin, Clock::now()) {
-            // One that just ended a request gets ready within this turn of the loop.
-            if !sender.is_closed() && sender.ready().await.is_ok() {
-                return Some(sender);
+    fn kept(&self, origin: &Origin, progress: &Progress) -> Option<Stream> {
+        while let Some((mut stream, idle)) = self.pool.take(origin, progress.now()) {
+            if stream.is_quiet(idle) {
+                return Some(stream);
             }
         }
         None
     }
 
-    async fn open(&self, origin: &Origin, progress: &Progress) -> Result<Sender, Failure> {
-        progress.enter(Phase::Resolving);
-        let addresses =
-            self.resolver.addresses(&origin.host, origin.port).await.map_err(|e| classify(&e, false))?;
-        progress.enter(Phase::Connecting);
-        let stream = connect(&addresses).await.map_err(|e| {
-            let Failure { kind, text } = classify(&e, false);
-            Failure { kind, text: format!("no connection to {}:{}: {text}", origin.host, origin.port) }
-        })?;
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|e| classify(&e, true))?;
-        // Its errors reach the request in flight; an idle connection's end is no news.
-        tokio::spawn(connection);
-        Ok(sender)
+    /// Begins to send a request; what a socket does not take at once is left to the exchange.
+    fn begin<'a>(
+        &self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        endpoint: &Endpoint,
+        body: &'a [u8],
+    ) -> Result<Option<Box<Unsent<'a>>>, NotSent> {
+        let mut scratch = self.scratch.borrow_mut();
+        let request = Request::new(endpoint, body, &mut scratch);
+        let written = stream.begin(cx, request)?;
+        Ok(written.map(|written| Box::new(request.rest(written))))
     }
-}
 
-/// Tries the addresses in turn. The last one's error is the result's.
-async fn connect(addresses: &[std::net::SocketAddr]) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
-    for &address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
+    /// Reads the answer, and writes on while there is something to write.
+    fn poll_answer(
+        &self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        unsent: &mut Option<Box<Unsent<'_>>>,
+        reader: &mut Reader,
+        progress: &Progress,
+    ) -> Poll<Result<(Whole, Option<Loan>), Failure>> {
+        loop {
+            if let Some(rest) = unsent
+                && rest.poll_send(cx, stream).is_ready()
+                && !rest.is_broken()
+            {
+                *unsent = None;
             }
-            Err(e) => last = e,
+            let broken = |e: &std::io::Error, reader: &Reader| {
+                let failure = classify(e, true);
+                Failure { text: failure.text + &reader.so_far(), ..failure }
+            };
+            let (whole, loan) = if let Some((place, left)) = reader.place() {
+                let read = ready!(poll_read_buf(Pin::new(&mut *stream), cx, &mut place.limit(left)));
+                progress.tick();
+                match read {
+                    Err(e) => return Poll::Ready(Err(broken(&e, reader))),
+                    Ok(0) => (Some(reader.closed()?), None),
+                    Ok(read) => (reader.placed(read, progress), None),
+                }
+            } else {
+                let mut loan = self.buffers.lend();
+                let mut buffer = ReadBuf::new(&mut loan);
+                let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer));
+                let filled = buffer.filled().len();
+                let now = progress.tick();
+                match read {
+                    Err(e) => return Poll::Ready(Err(broken(&e, reader))),
+                    // Where writing failed as well, that is what came first.
+                    Ok(()) if filled == 0 => match unsent.as_mut().and_then(|rest| rest.broken()) {
+                        Some(e) if !reader.has_begun() => return Poll::Ready(Err(classify(&e, true))),
+                        _ => (Some(reader.closed()?), None),
+                    },
+                    Ok(()) => (reader.feed(&mut loan[..filled], now, progress)?, Some(loan)),
+                }
+            };
+            if let Some(whole) = whole {
+                return Poll::Ready(Ok((whole, loan)));
+            }
         }
     }
-    Err(last)
 }
 
 impl Driver for Direct {
     async fn exchange(
         &self,
         endpoint: &Endpoint,
-        body: Bytes,
+        body: &[u8],
         limit: u64,
         progress: &Progress,
     ) -> Result<Answer, Failure> {
-        let mut request = http::Request::new(Full::new(body));
-        *request.method_mut() = endpoint.method.clone();
-        *request.uri_mut() = endpoint.uri.clone();
-        *request.headers_mut() = endpoint.headers.clone();
-        let (sender, response) = loop {
-            let kept = self.kept(&endpoint.origin).await;
+        let (mut stream, mut unsent) = loop {
+            let kept = self.kept(&endpoint.origin, progress);
             let reused = kept.is_some();
-            let mut sender = match kept {
-                Some(sender) => sender,
-                None => self.open(&endpoint.origin, progress).await?,
+            let mut stream = match kept {
+                Some(stream) => stream,
+                // Boxed: rare, and large.
+                None => Box::pin(self.connector.open(&endpoint.origin, progress)).await?,
             };
             progress.enter(Phase::Head);
-            match sender.try_send_request(request).await {
-                Ok(response) => break (sender, response),
-                Err(mut e) => match e.take_message() {
-                    // Not a byte was written: the kept connection had been closed. See the module above.
-                    Some(unsent) if reused => request = unsent,
-                    _ => return Err(classify(&e.into_error(), true)),
-                },
+            match poll_fn(|cx| Poll::Ready(self.begin(cx, &mut stream, endpoint, body))).await {
+                Ok(unsent) => break (stream, unsent),
+                // Not a byte was written: the kept connection had been closed. See the module above.
+                Err(NotSent { untouched: true, .. }) if reused => {}
+                Err(NotSent { error, .. }) => return Err(classify(&error, true)),
             }
         };
-        progress.head_arrived();
-        let (head, mut incoming) = response.into_parts();
-        let mut gathered = Gathered::new(&head.headers, limit);
-        while !gathered.cut {
-            match incoming.frame().await {
-                None => break,
-                Some(Ok(frame)) => {
-                    if let Ok(chunk) = frame.into_data() {
-                        gathered.push(chunk, progress);
-                    }
-                }
-                Some(Err(e)) => {
-                    let failure = classify(&e, true);
-                    let text = format!("{} after {} body bytes", failure.text, progress.bytes());
-                    return Err(Failure { text, ..failure });
-                }
+        let mut reader = Reader::new(limit, endpoint.method == http::Method::HEAD);
+        let (whole, loan) =
+            poll_fn(|cx| self.poll_answer(cx, &mut stream, &mut unsent, &mut reader, progress)).await?;
+        let Whole { head, body, cut, clean, announced } = whole;
+        if cut && head.status.is_success() {
+            return Err(too_large(announced, limit));
+        }
+        // An answer that came before the whole request was sent leaves the rest of it on the connection.
+        if head.keep && clean && !cut && unsent.is_none() && !endpoint.close {
+            let idle = head.keep_seconds.map_or(IDLE_LIMIT, |announced| {
+                // A second for the way there and back: a request must not meet the close.
+                IDLE_LIMIT.min(Duration::from_secs(announced.saturating_sub(1).into()))
+            });
+            if !idle.is_zero() {
+                self.pool.put(&endpoint.origin, progress.now(), idle, stream);
             }
         }
-        if gathered.cut {
-            // Dropping the sender and the body closes the connection; nothing more is read.
-            drop((sender, incoming));
-            if head.status.is_success() {
-                return Err(gathered.too_large());
-            }
-        } else if !sender.is_closed() {
-            self.pool.put(&endpoint.origin, Clock::now(), sender);
-        }
-        Ok(Answer { status: head.status, headers: head.headers, body: gathered.into_bytes() })
+        let body = match (body, loan) {
+            (Place::Here(range), Some(loan)) => Body::lent(loan, range),
+            (Place::Here(_), None) => Body::from(bytes::Bytes::new()),
+            (Place::Apart(bytes), _) => Body::from(bytes),
+        };
+        Ok(Answer { status: head.status, media: head.media, location: head.location, body })
     }
 }

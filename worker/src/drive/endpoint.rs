@@ -1,6 +1,6 @@
 //! A URL with everything about it that a request needs, worked out once.
 
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT};
 use http::uri::PathAndQuery;
 use thiserror::Error;
 use url::{Host, Url};
@@ -71,6 +71,10 @@ pub(crate) struct Endpoint {
     /// Complete but for the content length.
     pub(crate) headers: HeaderMap,
     pub(crate) method: http::Method,
+    /// Request line and headers as HTTP/1.1 writes them: with a body up to `content-length: `, without one whole.
+    pub(super) head: Box<[u8]>,
+    /// The target's own headers ask for a connection for this request alone.
+    pub(super) close: bool,
 }
 
 impl Endpoint {
@@ -107,7 +111,16 @@ impl Endpoint {
             let shown = url.port().map_or_else(|| shown.clone(), |port| format!("{shown}:{port}"));
             headers.insert(HOST, HeaderValue::try_from(shown).map_err(|_| bad_path())?);
         }
-        Ok(Self { origin: Origin { secure, host, port }, uri, headers, method, url })
+        let head = head(&method, &uri, &headers).into();
+        let close = headers.get_all(CONNECTION).iter().any(|value| {
+            value.as_bytes().split(|&b| b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(b"close"))
+        });
+        Ok(Self { origin: Origin { secure, host, port }, uri, headers, method, head, close, url })
+    }
+
+    /// Whether requests have a body.
+    pub(crate) fn carries_body(&self) -> bool {
+        self.method == http::Method::POST
     }
 
     /// Where an answer's `Location` leads. `keep_method` replays the method, else GET is asked. The target's
@@ -122,17 +135,11 @@ impl Endpoint {
         }
         let next = Self::new(url, method, headers)?;
         if next.origin == self.origin {
-            let host = self.headers.get(HOST).cloned();
-            return Ok(Self {
-                headers: {
-                    let mut headers = next.headers;
-                    if let Some(host) = host {
-                        headers.insert(HOST, host);
-                    }
-                    headers
-                },
-                ..next
-            });
+            let mut headers = next.headers;
+            if let Some(host) = self.headers.get(HOST) {
+                headers.insert(HOST, host.clone());
+            }
+            return Self::new(next.url, next.method, headers);
         }
         let plain = HeaderSet::new(&HeaderMap::new());
         let defaults = if next.method == http::Method::GET { plain.get } else { plain.post };
@@ -143,6 +150,21 @@ impl Endpoint {
     pub(crate) fn label(&self) -> String {
         format!("{} {}", self.method, self.uri)
     }
+}
+
+/// The beginning of a request, rendered once.
+fn head(method: &http::Method, uri: &http::Uri, headers: &HeaderMap) -> Vec<u8> {
+    let mut head = format!("{method} {uri} HTTP/1.1\r\n").into_bytes();
+    // The host first (RFC 9110, section 7.2): a service may decide by it before it reads the others.
+    let (host, others): (Vec<_>, Vec<_>) = headers.iter().partition(|(name, _)| *name == HOST);
+    for (name, value) in host.into_iter().chain(others) {
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(if method == http::Method::POST { b"content-length: " } else { b"\r\n" });
+    head
 }
 
 #[cfg(test)]
@@ -163,6 +185,18 @@ mod tests {
         assert_eq!(endpoint("http://[::1]:8000/x?y=1", &[]).headers[HOST], "[::1]:8000");
         assert_eq!(endpoint("http://gpu/x", &[("host", "front")]).headers[HOST], "front");
         assert_eq!(endpoint("http://[::1]:8000/x?y=1", &[]).uri.to_string(), "/x?y=1");
+    }
+
+    #[test]
+    fn the_head_is_rendered_ahead_with_the_host_first() {
+        let e = endpoint("http://gpu:8000/x?y=1", &[("x-key", "k"), ("connection", "a, Close")]);
+        let head = String::from_utf8(e.head.to_vec()).unwrap();
+        assert!(head.starts_with("POST /x?y=1 HTTP/1.1\r\nhost: gpu:8000\r\n"), "{head}");
+        assert!(head.ends_with("\r\ncontent-length: ") && head.contains("\r\nx-key: k\r\n"), "{head}");
+        assert!(e.close && !endpoint("http://gpu/", &[("connection", "keep-alive")]).close);
+        let get =
+            Endpoint::get(Url::parse("http://gpu/").unwrap(), &HeaderSet::new(&HeaderMap::new())).unwrap();
+        assert!(get.head.ends_with(b"\r\n\r\n") && !get.carries_body());
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) enum Phase {
     Resolving,
     /// A connection.
     Connecting,
+    /// The handshake of TLS.
+    Securing,
     /// The head of the answer.
     Head,
     /// The rest of the answer's body.
@@ -26,10 +28,16 @@ pub(crate) enum Phase {
 }
 
 /// Kept by one request, filled in by the driver and the strategy.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Progress {
     phase: Cell<Phase>,
+    /// The last time that the clock was read for this request.
+    now: Cell<Mono>,
     first_byte: Cell<Option<Mono>>,
+    connections: Cell<u32>,
+    resolving: Cell<Option<Duration>>,
+    connecting: Cell<Option<Duration>>,
+    securing: Cell<Option<Duration>>,
     bytes: Cell<u64>,
     redirects: Cell<u64>,
     polls: Cell<u64>,
@@ -37,18 +45,73 @@ pub(crate) struct Progress {
     job_state: RefCell<String>,
 }
 
+impl Default for Progress {
+    fn default() -> Self {
+        Self::starting(Clock::now())
+    }
+}
+
 impl Progress {
+    /// Of a request that goes out now.
+    pub(crate) fn starting(now: Mono) -> Self {
+        Self {
+            phase: Cell::default(),
+            now: Cell::new(now),
+            first_byte: Cell::default(),
+            connections: Cell::default(),
+            resolving: Cell::default(),
+            connecting: Cell::default(),
+            securing: Cell::default(),
+            bytes: Cell::default(),
+            redirects: Cell::default(),
+            polls: Cell::default(),
+            call: RefCell::default(),
+            job_state: RefCell::default(),
+        }
+    }
+
+    /// The last time that the clock was read for this request. Reading it again would cost each request a part
+    /// of its time, and nothing that a driver decides by it is that close.
+    pub(super) fn now(&self) -> Mono {
+        self.now.get()
+    }
+
+    /// Reads the clock.
+    pub(super) fn tick(&self) -> Mono {
+        let now = Clock::now();
+        self.now.set(now);
+        now
+    }
+
     /// Enters a phase.
     pub(crate) fn enter(&self, phase: Phase) {
         self.phase.set(phase);
     }
 
-    /// The head of an answer is here. Of several answers to one request (submit and polls) the first counts.
-    pub(crate) fn head_arrived(&self) {
+    /// The head of an answer is here, and its first byte came at `first`. Of several answers to one request
+    /// (submit and polls) the first counts.
+    pub(crate) fn head_arrived(&self, first: Mono) {
         if self.first_byte.get().is_none() {
-            self.first_byte.set(Some(Clock::now()));
+            self.first_byte.set(Some(first));
         }
         self.phase.set(Phase::Body);
+    }
+
+    /// A host name's addresses are there. Of several connections for one request the last counts, here and below.
+    pub(crate) fn resolved(&self, took: Duration) {
+        self.resolving.set(Some(took));
+    }
+
+    /// A connection was opened; resolving is part of what it took.
+    pub(crate) fn connected(&self, took: Duration) {
+        self.connections.set(self.connections.get() + 1);
+        self.connecting.set(Some(took));
+        self.securing.set(None);
+    }
+
+    /// A connection is secure, after a handshake that took so long.
+    pub(crate) fn secured(&self, took: Duration) {
+        self.securing.set(Some(took));
     }
 
     /// Body bytes came in.
@@ -65,6 +128,7 @@ impl Progress {
 
     /// A status poll goes out. `call` names it.
     pub(crate) fn polled(&self, call: String) {
+        self.tick();
         self.polls.set(self.polls.get() + 1);
         self.call.replace(call);
     }
@@ -79,6 +143,27 @@ impl Progress {
     /// When the answer's first byte came.
     pub(crate) fn first_byte(&self) -> Option<Mono> {
         self.first_byte.get()
+    }
+
+    /// Connections opened for this request. One driver, [`General`](super::general::General), does not know.
+    pub(crate) fn connections(&self) -> u32 {
+        self.connections.get()
+    }
+
+    /// What resolving the host name took, if a connection was opened.
+    #[cfg_attr(not(test), expect(dead_code, reason = "not recorded yet"))]
+    pub(crate) fn resolving(&self) -> Option<Duration> {
+        self.resolving.get()
+    }
+
+    /// What opening a connection took, name and TCP, if one was opened.
+    pub(crate) fn connecting(&self) -> Option<Duration> {
+        self.connecting.get()
+    }
+
+    /// What the handshake of TLS took, if there was one.
+    pub(crate) fn securing(&self) -> Option<Duration> {
+        self.securing.get()
     }
 
     /// Body bytes so far.
@@ -102,6 +187,7 @@ impl Progress {
         let (kind, what) = match self.phase.get() {
             Phase::Resolving => (FailureKind::Dns, "the host name did not resolve".to_owned()),
             Phase::Connecting => (FailureKind::Connect, "no connection".to_owned()),
+            Phase::Securing => (FailureKind::Tls, "connected, but no TLS handshake".to_owned()),
             Phase::Head => (FailureKind::Timeout, "no answer".to_owned()),
             Phase::Body => {
                 (FailureKind::Timeout, format!("the answer stalled after {} body bytes", self.bytes.get()))

@@ -1,101 +1,109 @@
-//! HTTPS through reqwest and rustls, on the platform's trust store.
+//! What TLS is set up with, for every driver.
 
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use fluxfleet_proto::failure::FailureKind;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls_platform_verifier::Verifier;
 
-use super::body::Gathered;
-use super::classify::classify;
-use super::resolve::ask;
-use super::{Answer, Driver, Endpoint, Failure, IDLE_LIMIT, Phase, Progress};
+use super::Failure;
 
-/// The driver for `https://`; it speaks plain HTTP too.
-pub(super) struct Tls(reqwest::Client);
+/// Whom to trust.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TlsOptions {
+    /// Certificates of authorities in PEM that count beside the platform's.
+    pub(crate) ca_pem: Option<Vec<u8>>,
+    /// Trust whoever answers.
+    pub(crate) insecure: bool,
+}
 
-impl Tls {
-    /// A client of its own, with its own connections.
+impl TlsOptions {
+    /// A configuration that offers these protocols, the preferred one first. Reads the platform's trust store,
+    /// which takes a while. Sessions are resumed within one configuration.
     ///
     /// # Errors
-    /// When the platform's trust store cannot be used.
-    pub(super) fn new() -> Result<Self, reqwest::Error> {
-        install_crypto();
-        reqwest::Client::builder()
-            .no_proxy()
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .pool_idle_timeout(IDLE_LIMIT)
-            .pool_max_idle_per_host(usize::MAX)
-            .tcp_nodelay(true)
-            .dns_resolver(Arc::new(System))
-            .build()
-            .map(Self)
+    /// `tls`, when nobody can be trusted: no trust store, or `ca_pem` is no PEM.
+    pub(super) fn config(&self, protocols: &[&[u8]]) -> Result<ClientConfig, Failure> {
+        let provider = Arc::new(ring::default_provider());
+        let fail = |e: rustls::Error| Failure {
+            kind: FailureKind::Tls,
+            text: format!("cannot set up TLS ({e}); are the system's CA certificates installed?"),
+        };
+        let verifier: Arc<dyn ServerCertVerifier> = if self.insecure {
+            Arc::new(Anyone(Arc::clone(&provider)))
+        } else {
+            let verifier = Verifier::new_with_extra_roots(self.authorities()?, Arc::clone(&provider));
+            Arc::new(verifier.map_err(fail)?)
+        };
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(fail)?
+            // With the platform's own verifier, which this builder calls custom.
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
+        Ok(config)
+    }
+
+    fn authorities(&self) -> Result<Vec<CertificateDer<'static>>, Failure> {
+        let Some(pem) = &self.ca_pem else { return Ok(Vec::new()) };
+        let fail = |what: String| Failure {
+            kind: FailureKind::Tls,
+            text: format!("cannot use the given CA certificates ({what}); give them in PEM"),
+        };
+        let found = CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| fail(e.to_string()))?;
+        if found.is_empty() {
+            return Err(fail("there is no certificate in them".to_owned()));
+        }
+        Ok(found)
     }
 }
 
-/// Installs ring as the process's crypto provider, once.
-fn install_crypto() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // An error means that the embedding program has installed one, which serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
-}
+/// Trusts anyone who holds some certificate. Its signatures are checked all the same: without that, TLS would
+/// not even be what it costs elsewhere.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
 
-/// The system's resolver with this crate's error, which [`classify`] knows by its type.
-struct System;
-
-impl Resolve for System {
-    fn resolve(&self, name: Name) -> Resolving {
-        let host = name.as_str().to_owned();
-        Box::pin(async move {
-            let addresses = ask(host, 0).await?;
-            let addresses: Addrs = Box::new(addresses.into_iter());
-            Ok(addresses)
-        })
-    }
-}
-
-impl Driver for Tls {
-    async fn exchange(
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
         &self,
-        endpoint: &Endpoint,
-        body: Bytes,
-        limit: u64,
-        progress: &Progress,
-    ) -> Result<Answer, Failure> {
-        // reqwest does not tell when it is connected; a timeout while it connects counts as one of the answer.
-        progress.enter(Phase::Head);
-        let mut request = reqwest::Request::new(endpoint.method.clone(), endpoint.url.clone());
-        *request.headers_mut() = endpoint.headers.clone();
-        if endpoint.method == http::Method::POST {
-            *request.body_mut() = Some(body.into());
-        }
-        let mut response = self.0.execute(request).await.map_err(|e| {
-            let connected = !e.is_connect();
-            classify(&e.without_url(), connected)
-        })?;
-        progress.head_arrived();
-        let status = response.status();
-        let headers = std::mem::take(response.headers_mut());
-        let mut gathered = Gathered::new(&headers, limit);
-        while !gathered.cut {
-            match response.chunk().await {
-                Ok(None) => break,
-                Ok(Some(chunk)) => {
-                    gathered.push(chunk, progress);
-                }
-                Err(e) => {
-                    let failure = classify(&e.without_url(), true);
-                    let text = format!("{} after {} body bytes", failure.text, progress.bytes());
-                    return Err(Failure { text, ..failure });
-                }
-            }
-        }
-        if gathered.cut && status.is_success() {
-            return Err(gathered.too_large());
-        }
-        Ok(Answer { status, headers, body: gathered.into_bytes() })
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

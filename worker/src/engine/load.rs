@@ -21,7 +21,7 @@ use super::gate::Release;
 use super::open::{Open, places};
 use super::shared::{Control, Finished, Flushed, Part};
 use crate::claim::Claim;
-use crate::drive::Client;
+use crate::drive::{Client, ClientOptions};
 use crate::health::thread_time;
 use crate::judge::Verdict;
 use crate::pacer::Alarm;
@@ -88,7 +88,10 @@ pub(super) fn run(load: Load) {
 }
 
 fn ready(load: Load, runtime: &tokio::runtime::LocalRuntime) -> Part {
-    let client = Client::new(load.target.max_body_bytes);
+    let client = match ClientOptions::of(&load.target) {
+        Ok(options) => Client::new(options),
+        Err(why) => return Part::Unable(why),
+    };
     let warmed = {
         let _context = runtime.enter();
         client.warm_up(&load.strategy.endpoint().origin)
@@ -279,8 +282,8 @@ impl Context {
         intended: Mono,
         lane: Option<u32>,
     ) -> Mono {
-        let Desk { body: _, sleep } = desk;
-        let body = self.strategy.body(claim);
+        let Desk { body, sleep } = desk;
+        self.strategy.render(claim, body);
         let asked = Asked::begin(&self.recorder, claim, intended, lane);
         let answer = self.strategy.ask(claim, body, &self.client, asked.progress());
         let verdict = within(sleep.as_mut(), asked.sent() + self.timeout, answer).await;

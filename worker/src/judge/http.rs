@@ -2,7 +2,6 @@
 
 use fluxfleet_proto::failure::FailureKind;
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
 
 use super::document::{Document, Wanted};
 use super::text::{excerpt, of_answer};
@@ -35,7 +34,7 @@ pub(crate) fn content(answer: &Answer, wanted: Wanted<'_>) -> Result<Content, Fa
     if answer.body.is_empty() {
         return fail(FailureKind::EmptyBody, of_answer(answer));
     }
-    let media = answer.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let media = &*answer.media;
     let is = |prefix: &str| media.get(..prefix.len()).is_some_and(|m| m.eq_ignore_ascii_case(prefix));
     if is("image/") {
         return Ok(Content::Image);
@@ -75,13 +74,10 @@ fn says_full(answer: &Answer) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderMap;
 
     fn kind(status: u16, media: &'static str, body: &'static str) -> Result<(), String> {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, media.parse().unwrap());
         let status = StatusCode::from_u16(status).unwrap();
-        let answer = Answer { status, headers, body: body.into() };
+        let answer = Answer { status, media: media.into(), location: None, body: body.into() };
         content(&answer, Wanted::default()).map(drop).map_err(|f| f.kind.to_string())
     }
 

@@ -94,11 +94,11 @@ fn failure(answer: &Answer, kind: FailureKind, what: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderMap, StatusCode};
+    use http::StatusCode;
     use proptest::prelude::*;
 
-    fn answer(body: impl Into<bytes::Bytes>) -> Answer {
-        Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: body.into() }
+    fn answer(body: impl Into<crate::drive::Body>) -> Answer {
+        Answer { status: StatusCode::OK, media: "".into(), location: None, body: body.into() }
     }
 
     fn kinds(verdict: &Verdict) -> Vec<(String, u32)> {

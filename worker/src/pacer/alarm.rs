@@ -61,6 +61,11 @@ mod linux {
     pub(super) struct Timer(AsyncFd<OwnedFd>);
 
     impl Timer {
+        #[expect(
+            deprecated,
+            reason = "deprecated for descriptors that may change or be closed by others; this one is owned, and \
+                      nobody else ever sees it"
+        )]
         pub(super) fn new() -> io::Result<Self> {
             let fd =
                 timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;

@@ -2,8 +2,6 @@
 
 use std::num::NonZeroU32;
 
-use bytes::Bytes;
-
 use crate::drive::{Client, Endpoint, Progress};
 use crate::judge::{self, Verdict};
 
@@ -27,7 +25,7 @@ impl Batch {
         self.size.get()
     }
 
-    pub(super) async fn ask(&self, items: u32, body: Bytes, client: &Client, progress: &Progress) -> Verdict {
+    pub(super) async fn ask(&self, items: u32, body: &[u8], client: &Client, progress: &Progress) -> Verdict {
         match client.call(&self.endpoint, body, progress).await {
             Ok(answer) => judge::batch(&answer, items).labelled(|| self.endpoint.label()),
             Err(failure) => Verdict::all_failed(items, failure),

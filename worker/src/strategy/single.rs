@@ -1,7 +1,5 @@
 //! One item a request, answered in the response.
 
-use bytes::Bytes;
-
 use crate::drive::{Client, Endpoint, Progress};
 use crate::judge::{self, Verdict};
 
@@ -20,7 +18,7 @@ impl Single {
         &self.endpoint
     }
 
-    pub(super) async fn ask(&self, body: Bytes, client: &Client, progress: &Progress) -> Verdict {
+    pub(super) async fn ask(&self, body: &[u8], client: &Client, progress: &Progress) -> Verdict {
         match client.call(&self.endpoint, body, progress).await {
             Ok(answer) => judge::single(&answer).labelled(|| self.endpoint.label()),
             Err(failure) => Verdict::all_failed(1, failure),

@@ -10,7 +10,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::failure::FailureKind;
 
@@ -54,14 +53,14 @@ impl SubmitPoll {
         &self.endpoint
     }
 
-    pub(super) async fn ask(&self, body: Bytes, client: &Client, progress: &Progress) -> Verdict {
+    pub(super) async fn ask(&self, body: &[u8], client: &Client, progress: &Progress) -> Verdict {
         match self.run(body, client, progress).await {
             Ok(verdict) => verdict,
             Err(failure) => Verdict::all_failed(1, failure),
         }
     }
 
-    async fn run(&self, body: Bytes, client: &Client, progress: &Progress) -> Result<Verdict, Failure> {
+    async fn run(&self, body: &[u8], client: &Client, progress: &Progress) -> Result<Verdict, Failure> {
         let submitted = client.call(&self.endpoint, body, progress).await?;
         let label = || self.endpoint.label();
         let job = match self.said(&submitted, progress).map_err(|f| labelled(f, &label()))? {
@@ -95,7 +94,7 @@ impl SubmitPoll {
             // A late poll does not bring the next one forward: a slow service is not to be asked faster.
             due = Clock::now() + self.interval;
             progress.polled(status.label());
-            let answer = client.call(status, Bytes::new(), progress).await?;
+            let answer = client.call(status, &[], progress).await?;
             if matches!(answer.status.as_u16(), 429 | 503) {
                 continue;
             }

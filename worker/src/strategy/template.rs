@@ -1,12 +1,11 @@
 //! Request bodies, rendered ahead as far as they go.
 //!
 //! `{"prompt":<prompt i>,"seed":<seed i>,"request_id":"<name>_<i>",<parameters>}`: prompts are escaped once, so
-//! that one body is a handful of copies into one allocation.
+//! that one body is a handful of copies into memory that is used again.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 
-use bytes::Bytes;
+use fluxfleet_proto::tally::Phase;
 use fluxfleet_proto::trial::Workload;
 use serde_json::value::RawValue;
 
@@ -66,11 +65,13 @@ impl Template {
         })
     }
 
-    /// The body that asks for these items.
-    pub(super) fn render(&self, claim: Claim) -> Bytes {
-        // 64: the field names, two numbers of at most 20 digits.
+    /// Puts the body that asks for these items in place of what is in `body`.
+    pub(super) fn render(&self, claim: Claim, body: &mut Vec<u8>) {
+        body.clear();
+        // 64: the field names, two numbers of at most 20 digits. Longest prompts are counted, so that the memory
+        // does not have to grow again for a later request.
         let fixed = 64 + self.before_id.len() + self.after_id.len();
-        let mut body = Vec::with_capacity(fixed + (self.longest_prompt + 1) * claim.items as usize);
+        body.reserve(fixed + (self.longest_prompt + 1) * claim.items as usize);
         if self.plural {
             body.extend_from_slice(b"{\"prompts\":[");
             for i in 0..u64::from(claim.items) {
@@ -86,12 +87,15 @@ impl Template {
         }
         if let Some(seed) = self.seed {
             body.extend_from_slice(b",\"seed\":");
-            number(&mut body, seed.wrapping_add(claim.first) & 0xffff_ffff, 1);
+            number(body, seed.wrapping_add(claim.first) & 0xffff_ffff, 1);
         }
         body.extend_from_slice(&self.before_id);
-        number(&mut body, claim.first, 4);
+        if claim.phase == Phase::Warmup {
+            // Warm-up items count from 0 too; a service's log must tell them from the measured ones.
+            body.extend_from_slice(b"warmup_");
+        }
+        number(body, claim.first, 4);
         body.extend_from_slice(&self.after_id);
-        body.into()
     }
 
     fn prompt(&self, item: u64) -> &[u8] {
@@ -102,9 +106,12 @@ impl Template {
     }
 }
 
+/// Writes a number with at least so many digits, without the machinery of formats: it runs for each request.
 fn number(body: &mut Vec<u8>, n: u64, width: usize) {
-    // Writing to a Vec does not fail.
-    let _ = write!(body, "{n:0width$}");
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(n);
+    body.extend(std::iter::repeat_n(b'0', width.saturating_sub(digits.len())));
+    body.extend_from_slice(digits.as_bytes());
 }
 
 /// As a JSON string; non-ASCII characters stay as they are.
@@ -115,7 +122,6 @@ fn quoted(text: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fluxfleet_proto::tally::Phase;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -127,8 +133,14 @@ mod tests {
         }
     }
 
+    fn bytes(template: &Template, first: u64, items: u32) -> Vec<u8> {
+        let mut body = b"an earlier one".to_vec();
+        template.render(Claim { phase: Phase::Measure, first, items }, &mut body);
+        body
+    }
+
     fn render(template: &Template, first: u64, items: u32) -> Value {
-        serde_json::from_slice(&template.render(Claim { phase: Phase::Measure, first, items })).unwrap()
+        serde_json::from_slice(&bytes(template, first, items)).unwrap()
     }
 
     #[test]
@@ -136,14 +148,21 @@ mod tests {
         let w = workload(&["一只\"猫\"", "b"], r#"{"steps": 25, "guidance_scale": 3.50}"#, 0xffff_ffff);
         let template = Template::new(&w, "model_pool", false).unwrap();
         assert_eq!(
-            String::from_utf8(template.render(Claim { phase: Phase::Measure, first: 0, items: 1 }).to_vec())
-                .unwrap(),
+            String::from_utf8(bytes(&template, 0, 1)).unwrap(),
             "{\"prompt\":\"一只\\\"猫\\\"\",\"seed\":4294967295,\"request_id\":\"model_pool_0000\",\
              \"guidance_scale\":3.50,\"steps\":25}"
         );
         let second = render(&template, 1, 1);
         assert_eq!((&second["prompt"], &second["seed"]), (&json!("b"), &json!(0)));
         assert_eq!(render(&template, 12_345, 1)["request_id"], "model_pool_12345");
+    }
+
+    #[test]
+    fn a_warm_up_request_says_so_in_its_id() {
+        let template = Template::new(&workload(&["a"], "{}", 0), "x", false).unwrap();
+        let mut body = Vec::new();
+        template.render(Claim { phase: Phase::Warmup, first: 7, items: 1 }, &mut body);
+        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["request_id"], "x_warmup_0007");
     }
 
     #[test]

@@ -1,0 +1,69 @@
+//! Read buffers of one load thread, lent while there is something in them.
+
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+
+/// Length of a buffer: an answer up to this length is judged where it was read to.
+const LENGTH: usize = 64 << 10;
+/// Buffers kept for the next loan. Answers are judged as soon as they are there, so a thread rarely holds two.
+const KEPT: usize = 4;
+
+/// The buffers at home.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    free: RefCell<Vec<Box<[u8]>>>,
+}
+
+impl Buffers {
+    /// Lends a buffer; what is in it is left over from an earlier loan.
+    pub(super) fn lend(self: &Rc<Self>) -> Loan {
+        let bytes = self.free.borrow_mut().pop().unwrap_or_else(|| vec![0; LENGTH].into());
+        Loan { bytes, home: Rc::clone(self) }
+    }
+}
+
+/// A buffer away from home; goes back when dropped.
+#[derive(Debug)]
+pub(super) struct Loan {
+    bytes: Box<[u8]>,
+    home: Rc<Buffers>,
+}
+
+impl Deref for Loan {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Loan {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        let mut free = self.home.free.borrow_mut();
+        if free.len() < KEPT {
+            free.push(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_goes_back_and_is_lent_again() {
+        let buffers = Rc::new(Buffers::default());
+        let first = buffers.lend();
+        let place = first.as_ptr();
+        drop(first);
+        assert_eq!(buffers.lend().as_ptr(), place);
+        drop((0..20).map(|_| buffers.lend()).collect::<Vec<_>>());
+        assert_eq!(buffers.free.borrow().len(), KEPT);
+    }
+}

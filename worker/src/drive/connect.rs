@@ -1,0 +1,133 @@
+//! From an origin to an open connection.
+
+use std::cell::OnceCell;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fluxfleet_proto::clock::Clock;
+use fluxfleet_proto::failure::FailureKind;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::classify::{classify, describe};
+use super::endpoint::Origin;
+use super::resolve::Resolver;
+use super::stream::Stream;
+use super::tls::TlsOptions;
+use super::{Failure, Phase, Progress};
+
+/// What an address may take while there are others to try.
+const SLICE: Duration = Duration::from_secs(2);
+
+/// Opens connections.
+#[derive(Default)]
+pub(super) struct Connector {
+    resolver: Resolver,
+    options: TlsOptions,
+    // Reading the trust store takes a while; only an https target pays for it.
+    tls: OnceCell<TlsConnector>,
+}
+
+impl Connector {
+    pub(super) fn new(options: TlsOptions) -> Self {
+        Self { options, ..Self::default() }
+    }
+
+    /// The way to TLS, set up by whoever asks first.
+    ///
+    /// # Errors
+    /// `tls`, when it cannot be set up.
+    pub(super) fn tls(&self) -> Result<&TlsConnector, Failure> {
+        if let Some(tls) = self.tls.get() {
+            return Ok(tls);
+        }
+        let config = self.options.config(&[b"http/1.1"])?;
+        Ok(self.tls.get_or_init(|| TlsConnector::from(Arc::new(config))))
+    }
+
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// `dns`, `connect` and `tls`.
+    pub(super) async fn open(&self, origin: &Origin, progress: &Progress) -> Result<Stream, Failure> {
+        let began = Clock::now();
+        progress.enter(Phase::Resolving);
+        let addresses =
+            self.resolver.addresses(&origin.host, origin.port).await.map_err(|e| classify(&e, false))?;
+        progress.resolved(Clock::now().since(began));
+        progress.enter(Phase::Connecting);
+        let stream = connect(&addresses, SLICE).await.map_err(|e| {
+            let Failure { kind, text } = classify(&e, false);
+            Failure { kind, text: format!("no connection to {}:{}: {text}", origin.host, origin.port) }
+        })?;
+        let connected = Clock::now();
+        progress.connected(connected.since(began));
+        if !origin.secure {
+            return Ok(Stream::Plain(stream));
+        }
+        progress.enter(Phase::Securing);
+        // Connected, but no TLS: whatever became of the connection.
+        let fail = |e: &(dyn std::error::Error + 'static)| Failure {
+            text: format!("no TLS with {}:{}: {}", origin.host, origin.port, describe(e, FailureKind::Tls)),
+            kind: FailureKind::Tls,
+        };
+        let name = ServerName::try_from(origin.host.clone()).map_err(|e| fail(&e))?;
+        let stream = self.tls()?.connect(name, stream).await.map_err(|e| fail(&e))?;
+        progress.secured(Clock::now().since(connected));
+        Ok(Stream::Tls(Box::new(stream)))
+    }
+}
+
+/// Tries the addresses in turn. The last one's error is the result's.
+async fn connect(addresses: &[SocketAddr], slice: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
+    for (at, &address) in addresses.iter().enumerate() {
+        let attempt = TcpStream::connect(address);
+        let connected = if at + 1 == addresses.len() {
+            attempt.await
+        } else {
+            // One that is not reachable must not take the time of one that is.
+            tokio::time::timeout(slice, attempt).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        };
+        match connected {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(e) => last = e,
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_answers_is_found_behind_others_that_refuse_or_are_silent() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = listener.local_addr().unwrap();
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Nobody accepts there; once the queue is full, attempts are not answered.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let silent = socket.listen(1).unwrap();
+        let silent = (silent.local_addr().unwrap(), silent);
+        let mut queued = Vec::new();
+        let short = Duration::from_millis(50);
+        while let Ok(Ok(stream)) = tokio::time::timeout(short, TcpStream::connect(silent.0)).await {
+            queued.push(stream);
+            assert!(queued.len() < 100, "the queue is bounded");
+        }
+        let stream = connect(&[closed, silent.0, good], short).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), good);
+        assert_eq!(
+            connect(&[good, closed][1..], short).await.unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
+    }
+}
