@@ -20,6 +20,9 @@ use crate::health::{self, Cores};
 use crate::record::{RECORDS_PER_MESSAGE, Tallies};
 use crate::strategy::{InvalidAssignment, Strategy};
 
+/// How far the collector stays behind other threads, in steps of `nice`.
+const BEHIND_OTHERS: i32 = 10;
+
 /// The thread's body. Gives off exactly one `Done` or `Fault`, at last.
 pub(super) fn run(
     assignment: Assignment,
@@ -200,6 +203,9 @@ impl<'a> Collector<'a> {
             }
         }
         self.control.gate.complete();
+        // Merging takes milliseconds at a time, and must not take them from a load thread on the same core. Not before
+        // those are started: they would begin behind the others too.
+        health::prefer(BEHIND_OTHERS);
         self.condition.begin();
         self.give(Output::Ready(ceiling)).await;
         while self.crew.is_running() {

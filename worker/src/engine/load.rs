@@ -22,7 +22,7 @@ use super::open::{Open, places};
 use super::shared::{Control, Finished, Flushed, Part};
 use crate::claim::Claim;
 use crate::drive::{Client, ClientOptions};
-use crate::health::thread_time;
+use crate::health::{self, thread_time};
 use crate::judge::Verdict;
 use crate::pacer::Alarm;
 use crate::record::{Asked, Gaps, Recorder, Tallies};
@@ -36,6 +36,9 @@ const EVENT_INTERVAL: u32 = 16;
 
 /// How often the thread measures how late it comes to what is due.
 const PROBE: Duration = Duration::from_millis(10);
+
+/// How far load threads go before the machine's other work, in steps of `nice`.
+const BEFORE_OTHERS: i32 = -15;
 
 /// What a load thread is given.
 pub(super) struct Load {
@@ -71,6 +74,8 @@ impl Drop for Obituary {
 /// The thread's body.
 pub(super) fn run(load: Load) {
     let mut obituary = Obituary(Some(load.parts.clone()));
+    // Whatever else this machine does can wait for some microseconds; a request that is due cannot.
+    health::prefer(BEFORE_OTHERS);
     let parts = load.parts.clone();
     let runtime = Builder::new_current_thread()
         .enable_all()
