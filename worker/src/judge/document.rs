@@ -13,22 +13,22 @@ use super::peek::{Name, Peek};
 
 /// Whether this field shows that an answer holds an item, as `generation_time` does too. A match and no list:
 /// each field of each answer comes by here, and a match looks at the length first.
-pub(super) fn is_evidence(key: &str) -> bool {
+pub(super) fn is_evidence(key: &[u8]) -> bool {
     matches!(
         key,
-        "image_url"
-            | "download_url"
-            | "url"
-            | "filename"
-            | "image"
-            | "images"
-            | "image_base64"
-            | "b64_json"
-            | "data"
-            | "output"
-            | "outputs"
-            | "result"
-            | "results"
+        b"image_url"
+            | b"download_url"
+            | b"url"
+            | b"filename"
+            | b"image"
+            | b"images"
+            | b"image_base64"
+            | b"b64_json"
+            | b"data"
+            | b"output"
+            | b"outputs"
+            | b"result"
+            | b"results"
     )
 }
 
@@ -181,7 +181,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
                             }
                         }
                     }
-                    None if is_evidence(key) => {
+                    None if is_evidence(key.as_bytes()) => {
                         found.evidence |= map.next_value::<Peek<'_>>()?.is_there();
                     }
                     None => {

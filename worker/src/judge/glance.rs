@@ -36,22 +36,22 @@ pub(super) fn item(body: &[u8]) -> Option<Item> {
         rest.expect(b':')?;
         let value = rest.value()?;
         match key {
-            "error" if value != Value::Null => return None,
-            "success" if value != Value::True => return None,
-            "status" | "state" => match value {
-                Value::Text(state) if State::of(state) != State::Failed => {}
+            b"error" if value != Value::Null => return None,
+            b"success" if value != Value::True => return None,
+            b"status" | b"state" => match value {
+                Value::Text(state) if State::of(text(state)?) != State::Failed => {}
                 _ => return None,
             },
-            "generation_time" => {
+            b"generation_time" => {
                 let value = match value {
-                    Value::Text(text) => Peek::Text(Cow::Borrowed(text)),
-                    Value::Number(number) => Peek::Number(number.parse().ok()?),
+                    Value::Text(spelled) => Peek::Text(Cow::Borrowed(text(spelled)?)),
+                    Value::Number(number) => Peek::Number(text(number)?.parse().ok()?),
                     _ => return None,
                 };
                 evidence |= value.is_there();
                 generation_time = value.seconds();
             }
-            key if is_evidence(key) => evidence |= value != Value::Null && value != Value::Text(""),
+            key if is_evidence(key) => evidence |= value != Value::Null && value != Value::Text(b""),
             _ => {}
         }
         match rest.next()? {
@@ -64,14 +64,20 @@ pub(super) fn item(body: &[u8]) -> Option<Item> {
     (evidence && rest.0.is_empty()).then_some(Item { generation_time })
 }
 
+fn text(ascii: &[u8]) -> Option<&str> {
+    std::str::from_utf8(ascii).ok()
+}
+
 /// A value without parts.
 #[derive(Debug, PartialEq)]
 enum Value<'a> {
     Null,
     True,
     False,
-    Text(&'a str),
-    Number(&'a str),
+    /// ASCII, without its quotes.
+    Text(&'a [u8]),
+    /// As it is spelled.
+    Number(&'a [u8]),
 }
 
 /// What is yet to be looked at.
@@ -97,16 +103,16 @@ impl<'a> Rest<'a> {
     }
 
     /// A string of ASCII without escapes.
-    fn string(&mut self) -> Option<&'a str> {
+    fn string(&mut self) -> Option<&'a [u8]> {
         self.expect(b'"')?;
         self.string_after_quote()
     }
 
-    fn string_after_quote(&mut self) -> Option<&'a str> {
+    fn string_after_quote(&mut self) -> Option<&'a [u8]> {
         let length = self.0.iter().position(|&b| b == b'"' || b == b'\\' || !(b' '..0x7f).contains(&b))?;
         let (text, rest) = self.0.split_at(length);
         self.0 = rest.strip_prefix(b"\"")?;
-        std::str::from_utf8(text).ok()
+        Some(text)
     }
 
     fn value(&mut self) -> Option<Value<'a>> {
@@ -150,7 +156,7 @@ impl<'a> Rest<'a> {
         }
         let (number, rest) = self.0.split_at(length);
         self.0 = rest;
-        std::str::from_utf8(number).ok().map(Value::Number)
+        Some(Value::Number(number))
     }
 }
 
