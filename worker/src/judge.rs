@@ -1,11 +1,12 @@
 //! Whether an answer shows the items that were asked for.
 //!
 //! A success status is not enough: the body must show each item, and must not report an error beside it. Only
-//! [`document`] knows JSON; the rules are here and in [`items`].
+//! [`document`] (and [`glance`], which leaves all but the plainest to it) knows JSON; the rules are here and in [`items`].
 //!
 //! | file | duty |
 //! |---|---|
 //! | [`document`] | reads the few fields that matter out of a JSON body of any size, without copying the rest |
+//! | [`glance`] | sees that a short answer is plainly right, at a third of the cost |
 //! | [`peek`] | one JSON value, looked at from outside |
 //! | [`http`] | status, media type and shape of an answer: is there a JSON document to look at? |
 //! | [`items`] | does a document show the items? |
@@ -13,6 +14,7 @@
 //! | [`text`] | bodies made printable for failure texts |
 
 pub(crate) mod document;
+mod glance;
 mod http;
 mod items;
 pub(crate) mod job;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::BufMut as _;
 use fluxfleet_proto::clock::Clock;
+use fluxfleet_proto::failure::FailureKind;
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
@@ -20,7 +21,7 @@ use super::buffers::{Buffers, Loan};
 use super::classify::classify;
 use super::connect::Connector;
 use super::endpoint::Origin;
-use super::h1::{Place, Reader, Request, Unsent, Whole, too_large};
+use super::h1::{End, Reader, Request, Unsent, too_large};
 use super::pool::Pool;
 use super::stream::{NotSent, Stream};
 use super::tls::TlsOptions;
@@ -87,7 +88,7 @@ impl Direct {
         unsent: &mut Option<Box<Unsent<'_>>>,
         reader: &mut Reader,
         progress: &Progress,
-    ) -> Poll<Result<(Whole, Option<Loan>), Failure>> {
+    ) -> Poll<Result<(End, Option<Loan>), Failure>> {
         loop {
             if let Some(rest) = unsent
                 && rest.poll_send(cx, stream).is_ready()
@@ -99,7 +100,7 @@ impl Direct {
                 let failure = classify(e, true);
                 Failure { text: failure.text + &reader.so_far(), ..failure }
             };
-            let (whole, loan) = if let Some((place, left)) = reader.place() {
+            let (end, loan) = if let Some((place, left)) = reader.place() {
                 let read = ready!(poll_read_buf(Pin::new(&mut *stream), cx, &mut place.limit(left)));
                 progress.tick();
                 match read {
@@ -123,8 +124,8 @@ impl Direct {
                     Ok(()) => (reader.feed(&mut loan[..filled], now, progress)?, Some(loan)),
                 }
             };
-            if let Some(whole) = whole {
-                return Poll::Ready(Ok((whole, loan)));
+            if let Some(end) = end {
+                return Poll::Ready(Ok((end, loan)));
             }
         }
     }
@@ -155,14 +156,21 @@ impl Driver for Direct {
             }
         };
         let mut reader = Reader::new(limit, endpoint.method == http::Method::HEAD);
-        let (whole, loan) =
+        let (end, loan) =
             poll_fn(|cx| self.poll_answer(cx, &mut stream, &mut unsent, &mut reader, progress)).await?;
-        let Whole { head, body, cut, clean, announced } = whole;
-        if cut && head.status.is_success() {
-            return Err(too_large(announced, limit));
+        let body = match (end.here, loan) {
+            (Some(range), Some(loan)) => Body::lent(loan, range),
+            _ => Body::from(reader.apart()),
+        };
+        let Some(head) = reader.into_head() else {
+            let text = "an answer without a head, which is a bug of this worker".to_owned();
+            return Err(Failure { kind: FailureKind::Protocol, text });
+        };
+        if end.cut && head.status.is_success() {
+            return Err(too_large(head.announced(), limit));
         }
         // An answer that came before the whole request was sent leaves the rest of it on the connection.
-        if head.keep && clean && !cut && unsent.is_none() && !endpoint.close {
+        if head.keep && end.clean && !end.cut && unsent.is_none() && !endpoint.close {
             let idle = head.keep_seconds.map_or(IDLE_LIMIT, |announced| {
                 // A second for the way there and back: a request must not meet the close.
                 IDLE_LIMIT.min(Duration::from_secs(announced.saturating_sub(1).into()))
@@ -171,11 +179,6 @@ impl Driver for Direct {
                 self.pool.put(&endpoint.origin, progress.now(), idle, stream);
             }
         }
-        let body = match (body, loan) {
-            (Place::Here(range), Some(loan)) => Body::lent(loan, range),
-            (Place::Here(_), None) => Body::from(bytes::Bytes::new()),
-            (Place::Apart(bytes), _) => Body::from(bytes),
-        };
         Ok(Answer { status: head.status, media: head.media, location: head.location, body })
     }
 }

@@ -11,26 +11,33 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use super::job::State;
 use super::peek::{Name, Peek};
 
-/// Any of these shows that an answer holds an item.
-const EVIDENCE: [&str; 14] = [
-    "image_url",
-    "download_url",
-    "url",
-    "filename",
-    "image",
-    "images",
-    "image_base64",
-    "b64_json",
-    "data",
-    "output",
-    "outputs",
-    "result",
-    "results",
-    "generation_time",
-];
+/// Whether this field shows that an answer holds an item, as `generation_time` does too. A match and no list:
+/// each field of each answer comes by here, and a match looks at the length first.
+pub(super) fn is_evidence(key: &[u8]) -> bool {
+    matches!(
+        key,
+        b"image_url"
+            | b"download_url"
+            | b"url"
+            | b"filename"
+            | b"image"
+            | b"images"
+            | b"image_base64"
+            | b"b64_json"
+            | b"data"
+            | b"output"
+            | b"outputs"
+            | b"result"
+            | b"results"
+    )
+}
 
 /// Where a batch answer holds its items, in the order of looking.
 const LISTS: [&str; 5] = ["results", "images", "data", "outputs", "output"];
+
+fn rank(key: &str) -> Option<usize> {
+    LISTS.iter().position(|list| *list == key)
+}
 
 /// What was read off one JSON object.
 #[derive(Debug, Default, PartialEq)]
@@ -163,7 +170,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
                     found.evidence |= value.is_there();
                     found.generation_time = value.seconds();
                 }
-                _ => match LISTS.iter().position(|l| *l == key).zip(self.items) {
+                _ => match self.items.and_then(|most| Some((rank(key)?, most))) {
                     Some((rank, most)) => {
                         if let Some(items) = map.next_value_seed(List { most })? {
                             let better = |(r, held): &(usize, Vec<Document>)| {
@@ -174,7 +181,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
                             }
                         }
                     }
-                    None if EVIDENCE.contains(&key) => {
+                    None if is_evidence(key.as_bytes()) => {
                         found.evidence |= map.next_value::<Peek<'_>>()?.is_there();
                     }
                     None => {

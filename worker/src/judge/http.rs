@@ -34,22 +34,29 @@ pub(crate) fn content(answer: &Answer, wanted: Wanted<'_>) -> Result<Content, Fa
     if answer.body.is_empty() {
         return fail(FailureKind::EmptyBody, of_answer(answer));
     }
-    let media = &*answer.media;
-    let is = |prefix: &str| media.get(..prefix.len()).is_some_and(|m| m.eq_ignore_ascii_case(prefix));
-    if is("image/") {
+    if is_image(answer) {
         return Ok(Content::Image);
     }
     let body = answer.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&answer.body);
     // The first byte decides, since services are careless with the media type in both directions.
     let opens = body.iter().find(|b| !b.is_ascii_whitespace()).copied();
-    if !matches!(opens, Some(b'{' | b'[')) && !is("application/json") {
-        let media = if media.is_empty() { "no media type" } else { media };
+    if !matches!(opens, Some(b'{' | b'[')) && !is_media(answer, "application/json") {
+        let media = if answer.media.is_empty() { "no media type" } else { &answer.media };
         return fail(FailureKind::NotJson, format!("{} ({media}): {}", answer.status, excerpt(body)));
     }
     match wanted.read(body) {
         Ok(document) => Ok(Content::Json(document)),
         Err(e) => fail(FailureKind::InvalidJson, format!("{}: {e}: {}", answer.status, excerpt(body))),
     }
+}
+
+/// Whether the answer is an image as it is.
+pub(super) fn is_image(answer: &Answer) -> bool {
+    is_media(answer, "image/")
+}
+
+fn is_media(answer: &Answer, prefix: &str) -> bool {
+    answer.media.get(..prefix.len()).is_some_and(|m| m.eq_ignore_ascii_case(prefix))
 }
 
 fn status_kind(answer: &Answer) -> FailureKind {

@@ -3,13 +3,20 @@
 use fluxfleet_proto::failure::FailureKind;
 
 use super::document::{Document, Wanted};
-use super::http::{Content, content};
+use super::glance;
+use super::http::{Content, content, is_image};
 use super::text::excerpt;
 use super::{Failed, Verdict};
 use crate::drive::{Answer, Failure};
 
 /// Judges the answer to a request for one item.
 pub(crate) fn single(answer: &Answer) -> Verdict {
+    if answer.status.is_success()
+        && !is_image(answer)
+        && let Some(seen) = glance::item(&answer.body)
+    {
+        return Verdict::all_ok(1, seen.generation_time);
+    }
     let document = match content(answer, Wanted::default()) {
         Ok(Content::Image) => return Verdict::all_ok(1, None),
         Ok(Content::Json(document)) => document,

@@ -157,11 +157,25 @@ pub(super) struct Name<'a>(pub(super) Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        match Peek::deserialize(json)? {
-            Peek::Text(text) => Ok(Self(text)),
-            // JSON has no other keys.
-            _ => Ok(Self(Cow::Borrowed(""))),
-        }
+        json.deserialize_str(Key)
+    }
+}
+
+struct Key;
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Name<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, s: &'de str) -> Result<Self::Value, E> {
+        Ok(Name(Cow::Borrowed(s)))
+    }
+
+    fn visit_str<E>(self, s: &str) -> Result<Self::Value, E> {
+        Ok(Name(Cow::Owned(s[..s.floor_char_boundary(OWNED_BYTES)].to_owned())))
     }
 }
 

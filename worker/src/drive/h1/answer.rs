@@ -18,26 +18,15 @@ const RESERVE: u64 = 1 << 20;
 /// A rest at least this long is read to where it belongs, without a copy.
 const IN_PLACE: u64 = 32 << 10;
 
-/// A whole answer.
-#[derive(Debug)]
-pub(in crate::drive) struct Whole {
-    pub(in crate::drive) head: Head,
-    pub(in crate::drive) body: Place,
-    /// Bytes of the body that were left away because of the limit.
+/// How an answer ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::drive) struct End {
+    /// Where in the bytes that were given last the body is; `None`: it is [apart](Reader::apart).
+    pub(in crate::drive) here: Option<Range<usize>>,
+    /// Bytes of the body were left away because of the limit.
     pub(in crate::drive) cut: bool,
     /// Nothing but the answer has come: the next one will not be mixed up with this one's remains.
     pub(in crate::drive) clean: bool,
-    /// The body's length as announced.
-    pub(in crate::drive) announced: Option<u64>,
-}
-
-/// Where a body is.
-#[derive(Debug)]
-pub(in crate::drive) enum Place {
-    /// In the bytes that were given last.
-    Here(Range<usize>),
-    /// In a memory of its own.
-    Apart(BytesMut),
 }
 
 /// Takes one answer's bytes as they come.
@@ -46,6 +35,7 @@ pub(in crate::drive) struct Reader {
     limit: u64,
     /// The answer has no body whatever its head says: it is one to HEAD.
     bodyless: bool,
+    head: Option<Head>,
     // Apart from the future of every request in flight, which it would otherwise enlarge.
     partial: Option<Box<Partial>>,
 }
@@ -68,10 +58,8 @@ struct PartHead {
 
 #[derive(Debug)]
 struct PartBody {
-    head: Head,
     rest: Rest,
     body: BytesMut,
-    announced: Option<u64>,
 }
 
 /// What of a body is yet to come.
@@ -85,7 +73,20 @@ enum Rest {
 impl Reader {
     /// For a body of at most `limit` bytes.
     pub(in crate::drive) fn new(limit: u64, bodyless: bool) -> Self {
-        Self { limit, bodyless, partial: None }
+        Self { limit, bodyless, head: None, partial: None }
+    }
+
+    /// The head of an answer that has ended.
+    pub(in crate::drive) fn into_head(self) -> Option<Head> {
+        self.head
+    }
+
+    /// The body of an answer that has ended, where it came in pieces.
+    pub(in crate::drive) fn apart(&mut self) -> BytesMut {
+        match self.partial.take().map(|part| *part) {
+            Some(Partial::Body(part)) => part.body,
+            Some(Partial::Head(_)) | None => BytesMut::new(),
+        }
     }
 
     /// Takes bytes that came at `now`. `None`: there is more to come. Of an answer with success beyond the limit
@@ -98,9 +99,9 @@ impl Reader {
         bytes: &mut [u8],
         now: Mono,
         progress: &Progress,
-    ) -> Result<Option<Whole>, Failure> {
+    ) -> Result<Option<End>, Failure> {
         match self.partial.as_deref_mut() {
-            None => self.head(bytes, now, progress),
+            None => self.head(bytes, now, now, progress),
             Some(Partial::Head(part)) => {
                 part.held.extend_from_slice(bytes);
                 if !part.is_worth_trying(bytes.len()) {
@@ -108,35 +109,30 @@ impl Reader {
                 }
                 let (mut held, first) = (std::mem::take(&mut part.held), part.first);
                 self.partial = None;
-                let whole = self.head_after(&mut held, first, now, progress)?;
-                Ok(whole.map(|whole| match whole.body {
-                    Place::Apart(_) => whole,
-                    Place::Here(range) => {
+                let end = self.head(&mut held, first, now, progress)?;
+                Ok(end.map(|end| match end.here {
+                    None => end,
+                    Some(range) => {
                         held.truncate(range.end);
                         held.advance(range.start);
-                        Whole { body: Place::Apart(held), ..whole }
+                        self.partial =
+                            Some(Box::new(Partial::Body(PartBody { rest: Rest::Close, body: held })));
+                        End { here: None, ..end }
                     }
                 }))
             }
-            Some(Partial::Body(part)) => {
-                let more = part.take(bytes, self.limit, progress)?;
-                Ok(more.map(|more| self.end(more)))
-            }
+            Some(Partial::Body(part)) => part.take(bytes, self.limit, progress),
         }
     }
 
-    fn head(&mut self, bytes: &mut [u8], now: Mono, progress: &Progress) -> Result<Option<Whole>, Failure> {
-        self.head_after(bytes, now, now, progress)
-    }
-
     /// Reads the head at the front of the bytes, of which the first came at `first`, and interim ones before it.
-    fn head_after(
+    fn head(
         &mut self,
         bytes: &mut [u8],
         mut first: Mono,
         now: Mono,
         progress: &Progress,
-    ) -> Result<Option<Whole>, Failure> {
+    ) -> Result<Option<End>, Failure> {
         let mut from = 0;
         while from < bytes.len() {
             match head::parse(&bytes[from..])? {
@@ -147,7 +143,9 @@ impl Reader {
                 }
                 Some((length, head)) => {
                     progress.head_arrived(first);
-                    return self.body(head, bytes, from + length, progress);
+                    let framing = if self.bodyless { Framing::Length(0) } else { head.framing };
+                    self.head = Some(head);
+                    return self.body(framing, bytes, from + length, progress);
                 }
                 None => {
                     let held = BytesMut::from(&bytes[from..]);
@@ -163,66 +161,46 @@ impl Reader {
     /// The head is read, and the body begins at `from`.
     fn body(
         &mut self,
-        head: Head,
+        framing: Framing,
         bytes: &mut [u8],
         from: usize,
         progress: &Progress,
-    ) -> Result<Option<Whole>, Failure> {
-        let framing = if self.bodyless { Framing::Length(0) } else { head.framing };
-        let here = bytes.len() - from;
+    ) -> Result<Option<End>, Failure> {
+        let coming = bytes.len() - from;
         let most = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let mut part = PartBody { head, rest: Rest::Close, body: BytesMut::new(), announced: None };
-        match framing {
+        // What came of the body, whether that is all, whether it is all that came.
+        let (kept, done, clean, rest) = match framing {
             Framing::Length(length) => {
-                let take = usize::try_from(length).unwrap_or(usize::MAX).min(here);
-                let (cut, whole) = (length > self.limit, take as u64 == length);
-                part.announced = Some(length);
-                if cut || whole {
-                    progress.received(take);
-                    let body = Place::Here(from..from + take.min(most));
-                    return Ok(Some(part.whole(body, cut, take == here && whole)));
-                }
-                let room = length.min(RESERVE);
-                part.body.reserve(usize::try_from(room).unwrap_or(0));
-                part.rest = Rest::Length(length);
+                let kept = usize::try_from(length).unwrap_or(usize::MAX).min(coming);
+                // More than is accepted: that is known before it comes.
+                let done = kept as u64 == length || length > self.limit;
+                (kept, done, kept == coming, Rest::Length(length - kept as u64))
             }
             Framing::Chunked => {
                 let mut chunked = Chunked::default();
                 let decoded = chunked.decode(&mut bytes[from..])?;
-                progress.received(decoded.kept);
-                let cut = decoded.kept > most;
-                if cut || decoded.done {
-                    let body = Place::Here(from..from + decoded.kept.min(most));
-                    return Ok(Some(part.whole(body, cut, decoded.used == here)));
-                }
-                part.body.extend_from_slice(&bytes[from..from + decoded.kept]);
-                part.rest = Rest::Chunked(chunked);
-                self.partial = Some(Box::new(Partial::Body(part)));
-                return Ok(None);
+                (decoded.kept, decoded.done, decoded.used == coming, Rest::Chunked(chunked))
             }
-            Framing::Close => {}
+            Framing::Close => (coming, false, true, Rest::Close),
+        };
+        progress.received(kept);
+        let cut = kept > most || matches!(framing, Framing::Length(length) if length > self.limit);
+        if cut || done {
+            return Ok(Some(End { here: Some(from..from + kept.min(most)), cut, clean }));
         }
-        let more = part.take(&mut bytes[from..], self.limit, progress)?;
-        self.partial = Some(Box::new(Partial::Body(part)));
-        Ok(more.map(|more| self.end(more)))
-    }
-
-    /// The answer in pieces is whole.
-    fn end(&mut self, end: End) -> Whole {
-        match self.partial.take().map(|part| *part) {
-            Some(Partial::Body(mut part)) => {
-                let body = Place::Apart(std::mem::take(&mut part.body));
-                part.whole(body, end.cut, end.clean)
-            }
-            // Only a body ends.
-            Some(Partial::Head(_)) | None => unreachable!("an end without a body"),
+        let mut body = BytesMut::new();
+        if let Framing::Length(length) = framing {
+            body.reserve(usize::try_from(length.min(RESERVE)).unwrap_or(0));
         }
+        body.extend_from_slice(&bytes[from..from + kept]);
+        self.partial = Some(Box::new(Partial::Body(PartBody { rest, body })));
+        Ok(None)
     }
 
     /// Where a long rest of the body goes, and how long it is. [`Self::placed`] tells that it was put there.
     pub(in crate::drive) fn place(&mut self) -> Option<(&mut BytesMut, usize)> {
         match self.partial.as_deref_mut() {
-            Some(Partial::Body(PartBody { rest: Rest::Length(left), body, .. })) if *left >= IN_PLACE => {
+            Some(Partial::Body(PartBody { rest: Rest::Length(left), body })) if *left >= IN_PLACE => {
                 if body.len() == body.capacity() {
                     body.reserve(usize::try_from((*left).min(RESERVE)).unwrap_or(0));
                 }
@@ -233,12 +211,12 @@ impl Reader {
     }
 
     /// So many bytes came into the [place](Self::place).
-    pub(in crate::drive) fn placed(&mut self, bytes: usize, progress: &Progress) -> Option<Whole> {
+    pub(in crate::drive) fn placed(&mut self, bytes: usize, progress: &Progress) -> Option<End> {
         progress.received(bytes);
         match self.partial.as_deref_mut() {
             Some(Partial::Body(PartBody { rest: Rest::Length(left), .. })) => {
                 *left = left.saturating_sub(bytes as u64);
-                (*left == 0).then(|| self.end(End { cut: false, clean: true }))
+                (*left == 0).then_some(End { here: None, cut: false, clean: true })
             }
             _ => None,
         }
@@ -248,10 +226,10 @@ impl Reader {
     ///
     /// # Errors
     /// `disconnected` when the answer is not whole, `protocol` when what has come is no answer.
-    pub(in crate::drive) fn closed(&mut self) -> Result<Whole, Failure> {
+    pub(in crate::drive) fn closed(&mut self) -> Result<End, Failure> {
         let what = match self.partial.as_deref_mut() {
             Some(Partial::Body(PartBody { rest: Rest::Close, .. })) => {
-                return Ok(self.end(End { cut: false, clean: false }));
+                return Ok(End { here: None, cut: false, clean: false });
             }
             Some(Partial::Body(_)) => format!("the connection was closed within the answer{}", self.so_far()),
             Some(Partial::Head(part)) => {
@@ -292,12 +270,6 @@ impl PartHead {
     }
 }
 
-/// How a body in pieces ended.
-struct End {
-    cut: bool,
-    clean: bool,
-}
-
 impl PartBody {
     /// Takes more of the body.
     fn take(&mut self, bytes: &mut [u8], limit: u64, progress: &Progress) -> Result<Option<End>, Failure> {
@@ -318,11 +290,8 @@ impl PartBody {
         let kept = take.min(usize::try_from(room).unwrap_or(usize::MAX));
         self.body.extend_from_slice(&bytes[..kept]);
         let cut = kept < take;
-        Ok((cut || done).then_some(End { cut, clean: done && used == bytes.len() }))
-    }
-
-    fn whole(self, body: Place, cut: bool, clean: bool) -> Whole {
-        Whole { head: self.head, body, cut, clean, announced: self.announced }
+        let clean = done && used == bytes.len();
+        Ok((cut || done).then_some(End { here: None, cut, clean }))
     }
 }
 

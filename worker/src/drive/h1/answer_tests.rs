@@ -3,7 +3,7 @@
 use fluxfleet_proto::clock::Mono;
 use proptest::prelude::*;
 
-use super::answer::{Place, Reader, Whole};
+use super::answer::{End, Reader};
 use crate::drive::{Failure, Progress};
 
 /// What is compared: status, body, whether it was cut, whether the connection may be used again, bytes counted.
@@ -21,20 +21,19 @@ fn read(bytes: &[u8], pieces: &[usize], limit: u64) -> Result<Read, Failure> {
         let (now, later) = rest.split_at(piece);
         let mut now = now.to_vec();
         rest = later;
-        if let Some(whole) = reader.feed(&mut now, Mono::default(), &progress)? {
+        if let Some(end) = reader.feed(&mut now, Mono::default(), &progress)? {
             // What comes later is as unasked for as what came at once.
-            return Ok(seen(whole, &now, rest.is_empty(), &progress));
+            return Ok(seen(reader, end, &now, rest.is_empty(), &progress));
         }
     }
-    reader.closed().map(|whole| seen(whole, &[], true, &progress))
+    let end = reader.closed()?;
+    Ok(seen(reader, end, &[], true, &progress))
 }
 
-fn seen(whole: Whole, last: &[u8], ended: bool, progress: &Progress) -> Read {
-    let Whole { head, body, cut, clean, .. } = whole;
-    let body = match body {
-        Place::Here(range) => last[range].to_vec(),
-        Place::Apart(bytes) => bytes.to_vec(),
-    };
+fn seen(mut reader: Reader, end: End, last: &[u8], ended: bool, progress: &Progress) -> Read {
+    let End { here, cut, clean } = end;
+    let body = here.map_or_else(|| reader.apart().to_vec(), |range| last[range].to_vec());
+    let head = reader.into_head().unwrap();
     if cut {
         // Nothing more is read then, so how much there is depends on the reads.
         return (head.status.as_u16(), Vec::new(), true, false, 0);
@@ -131,14 +130,15 @@ fn an_answer_in_one_read_is_left_where_it_lies() {
     let mut bytes =
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n".to_vec();
     let mut reader = Reader::new(9, false);
-    let whole = reader.feed(&mut bytes, Mono::default(), &Progress::default()).unwrap().unwrap();
-    assert!(matches!(whole.body, Place::Here(range) if bytes[range.clone()] == *b"abc"));
-    assert!(whole.clean);
+    let end = reader.feed(&mut bytes, Mono::default(), &Progress::default()).unwrap().unwrap();
+    assert_eq!(&bytes[end.here.unwrap()], b"abc");
+    assert!(end.clean);
 }
 
 #[test]
 fn an_answer_to_head_has_no_body() {
     let mut bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n".to_vec();
-    let whole = Reader::new(9, true).feed(&mut bytes, Mono::default(), &Progress::default()).unwrap();
-    assert!(whole.is_some_and(|whole| whole.head.keep && whole.clean));
+    let mut reader = Reader::new(9, true);
+    let end = reader.feed(&mut bytes, Mono::default(), &Progress::default()).unwrap().unwrap();
+    assert!(end.clean && end.here.unwrap().is_empty() && reader.into_head().unwrap().keep);
 }

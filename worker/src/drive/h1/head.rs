@@ -53,6 +53,14 @@ pub(in crate::drive) struct Head {
 }
 
 impl Head {
+    /// The body's length as announced.
+    pub(in crate::drive) fn announced(&self) -> Option<u64> {
+        match self.framing {
+            Framing::Length(length) => Some(length),
+            Framing::Chunked | Framing::Close => None,
+        }
+    }
+
     /// Whether the answer proper is yet to come.
     pub(super) fn is_interim(&self) -> bool {
         self.status.is_informational()

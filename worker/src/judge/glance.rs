@@ -1,0 +1,224 @@
+//! A look at a short, flat answer that is what it should be.
+//!
+//! Nearly every answer of a load that goes well is a small JSON object with an item and no complaint. To see just
+//! that takes a third of the time that reading a [`Document`](super::document::Document) takes, and at a hundred
+//! thousand answers a second that time counts. Whatever is not that plain (nested values, escapes, anything
+//! that might be a complaint, anything that is no JSON) is left to the reader that knows everything.
+
+use std::borrow::Cow;
+
+use fluxfleet_proto::units::Micros;
+
+use super::document::is_evidence;
+use super::job::State;
+use super::peek::Peek;
+
+/// Longest body looked at: in longer ones the time goes into bytes, and there the reader is fast.
+const LONGEST: usize = 4096;
+
+/// What was seen of an object with an item and without a complaint.
+#[derive(Debug, PartialEq)]
+pub(super) struct Item {
+    /// `generation_time`.
+    pub(super) generation_time: Option<Micros>,
+}
+
+/// Whether the body is plainly an object with an item and without a complaint. `None` says nothing.
+pub(super) fn item(body: &[u8]) -> Option<Item> {
+    if body.len() > LONGEST {
+        return None;
+    }
+    let mut rest = Rest(body);
+    let (mut evidence, mut generation_time) = (false, None);
+    rest.expect(b'{')?;
+    loop {
+        let key = rest.string()?;
+        rest.expect(b':')?;
+        let value = rest.value()?;
+        match key {
+            b"error" if value != Value::Null => return None,
+            b"success" if value != Value::True => return None,
+            b"status" | b"state" => match value {
+                Value::Text(state) if State::of(text(state)?) != State::Failed => {}
+                _ => return None,
+            },
+            b"generation_time" => {
+                let value = match value {
+                    Value::Text(spelled) => Peek::Text(Cow::Borrowed(text(spelled)?)),
+                    Value::Number(number) => Peek::Number(text(number)?.parse().ok()?),
+                    _ => return None,
+                };
+                evidence |= value.is_there();
+                generation_time = value.seconds();
+            }
+            key if is_evidence(key) => evidence |= value != Value::Null && value != Value::Text(b""),
+            _ => {}
+        }
+        match rest.next()? {
+            b',' => {}
+            b'}' => break,
+            _ => return None,
+        }
+    }
+    rest.skip_blanks();
+    (evidence && rest.0.is_empty()).then_some(Item { generation_time })
+}
+
+fn text(ascii: &[u8]) -> Option<&str> {
+    std::str::from_utf8(ascii).ok()
+}
+
+/// A value without parts.
+#[derive(Debug, PartialEq)]
+enum Value<'a> {
+    Null,
+    True,
+    False,
+    /// ASCII, without its quotes.
+    Text(&'a [u8]),
+    /// As it is spelled.
+    Number(&'a [u8]),
+}
+
+/// What is yet to be looked at.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn skip_blanks(&mut self) {
+        while let [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] = self.0 {
+            self.0 = rest;
+        }
+    }
+
+    /// The next byte that is no blank.
+    fn next(&mut self) -> Option<u8> {
+        self.skip_blanks();
+        let (&first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(first)
+    }
+
+    fn expect(&mut self, byte: u8) -> Option<()> {
+        (self.next()? == byte).then_some(())
+    }
+
+    /// A string of ASCII without escapes.
+    fn string(&mut self) -> Option<&'a [u8]> {
+        self.expect(b'"')?;
+        self.string_after_quote()
+    }
+
+    fn string_after_quote(&mut self) -> Option<&'a [u8]> {
+        let length = self.0.iter().position(|&b| b == b'"' || b == b'\\' || !(b' '..0x7f).contains(&b))?;
+        let (text, rest) = self.0.split_at(length);
+        self.0 = rest.strip_prefix(b"\"")?;
+        Some(text)
+    }
+
+    fn value(&mut self) -> Option<Value<'a>> {
+        self.skip_blanks();
+        let before = self.0;
+        match self.next()? {
+            b'"' => self.string_after_quote().map(Value::Text),
+            b'n' => self.word(b"ull", Value::Null),
+            b't' => self.word(b"rue", Value::True),
+            b'f' => self.word(b"alse", Value::False),
+            b'-' | b'0'..=b'9' => {
+                self.0 = before;
+                self.number()
+            }
+            _ => None,
+        }
+    }
+
+    fn word(&mut self, letters: &[u8], value: Value<'a>) -> Option<Value<'a>> {
+        self.0 = self.0.strip_prefix(letters)?;
+        Some(value)
+    }
+
+    /// A number without an exponent.
+    fn number(&mut self) -> Option<Value<'a>> {
+        let digits = |bytes: &[u8]| bytes.iter().take_while(|b| b.is_ascii_digit()).count();
+        let sign = usize::from(self.0.first() == Some(&b'-'));
+        let whole = digits(&self.0[sign..]);
+        let leading_zero = whole > 1 && self.0[sign] == b'0';
+        let mut length = sign + whole;
+        if self.0.get(length) == Some(&b'.') {
+            let fraction = digits(&self.0[length + 1..]);
+            if fraction == 0 {
+                return None;
+            }
+            length += 1 + fraction;
+        }
+        // Longer ones may be beyond what a number holds.
+        if whole == 0 || leading_zero || length > 40 {
+            return None;
+        }
+        let (number, rest) = self.0.split_at(length);
+        self.0 = rest;
+        Some(Value::Number(number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::Wanted;
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_plain_answer_is_seen() {
+        let flux =
+            br#"{"message":"ok", "image_url":"/a.png","generation_time":"1.72s","seed":-7.5,"error":null}"#;
+        assert_eq!(item(flux), Some(Item { generation_time: Some(Micros(1_720_000)) }));
+        assert_eq!(
+            item(b" {\"success\":true,\"status\":\"done\",\"url\":1}\r\n"),
+            Some(Item { generation_time: None })
+        );
+    }
+
+    #[test]
+    fn what_is_not_plain_is_left_to_the_reader() {
+        for body in [
+            &br#"{"url":"a\n"}"#[..],
+            br#"{"url":"x","error":"late"}"#,
+            br#"{"url":"x","success":false}"#,
+            br#"{"url":"x","status":"FAILED"}"#,
+            br#"{"url":["x"]}"#,
+            br#"{"url":""}"#,
+            br#"{"url":"x"} y"#,
+            br#"{"url":"x",}"#,
+            br#"{"url":"x""#,
+            br#"{"url":01}"#,
+            br#"{"url":1.}"#,
+            br#"{"url":1e5}"#,
+            br#"{"url":nul}"#,
+            br#"{"url":truefalse}"#,
+            br"[]",
+            b"",
+            "{\"url\":\"\u{e9}\"}".as_bytes(),
+        ] {
+            assert_eq!(item(body), None, "{}", body.escape_ascii());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_seen_is_what_the_reader_reads(
+            fields in proptest::collection::vec(
+                ("error|success|status|state|message|url|data|generation_time|seed|x",
+                 "null|true|false|\"\"|\"x\"|\"1.5s\"|\"failed\"|\"done\"|0|-1|2.25|1e3|[0-9]{1,25}|-?[0-9.]{1,5}|[a-z\"{}\\[\\]]{1,4}"),
+                0..6),
+            tail in "|\\}| |\\} |,",
+        ) {
+            let fields: Vec<_> = fields.iter().map(|(key, value)| format!("\"{key}\" : {value}")).collect();
+            let body = format!("{{{}{tail}", fields.join(","));
+            if let Some(Item { generation_time }) = item(body.as_bytes()) {
+                let read = Wanted::default().read(body.as_bytes()).unwrap();
+                prop_assert!(read.is_object && read.evidence, "{}", body);
+                prop_assert_eq!(read.complaint(), None);
+                prop_assert_eq!(read.generation_time, generation_time);
+            }
+        }
+    }
+}
