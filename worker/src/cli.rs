@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
 use fluxfleet_worker::config::{cores, default_name};
-use fluxfleet_worker::{Config, WorkerError};
+use fluxfleet_worker::{Config, WorkerError, engine};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -23,11 +24,18 @@ const MOST_THREADS: usize = 1024;
 /// Exit codes: 0 done; 1 internal error; 2 bad flags; 6 no coordinator, or it refused this worker or vanished;
 /// 130 interrupted.
 #[derive(Debug, Parser)]
-#[command(name = "fluxfleet-worker", version)]
+#[command(
+    name = "fluxfleet-worker",
+    version,
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true
+)]
 struct Flags {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The coordinator's address.
-    #[arg(long, value_name = "HOST:PORT", env = "FLUXFLEET_COORDINATOR", value_parser = host_port)]
-    coordinator: String,
+    #[arg(long, value_name = "HOST:PORT", env = "FLUXFLEET_COORDINATOR", value_parser = host_port, required = true)]
+    coordinator: Option<String>,
     /// This worker's name, unique within the fleet [default: host name and process id].
     #[arg(long, value_parser = not_empty)]
     name: Option<String>,
@@ -39,11 +47,26 @@ struct Flags {
     labels: Vec<(String, String)>,
 }
 
+/// What to do instead of working for a coordinator.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure what this machine can send at most, against a server of its own that does next to nothing.
+    Calibrate {
+        /// Load-generating threads [default: the cores of this machine].
+        #[arg(long, value_name = "N", value_parser = threads)]
+        threads: Option<NonZeroUsize>,
+        /// How long to measure.
+        #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+        duration: Duration,
+    },
+}
+
 impl From<Flags> for Config {
     fn from(flags: Flags) -> Self {
-        let Flags { coordinator, name, threads, labels } = flags;
+        let Flags { command: _, coordinator, name, threads, labels } = flags;
         Self {
-            coordinator,
+            // Required unless there is a subcommand, which needs no configuration.
+            coordinator: coordinator.unwrap_or_default(),
             name: name.unwrap_or_else(default_name),
             threads: threads.unwrap_or_else(cores),
             labels: labels.into_iter().collect(),
@@ -77,6 +100,42 @@ fn threads(text: &str) -> Result<NonZeroUsize, String> {
     }
 }
 
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.strip_suffix('s').unwrap_or(text).parse::<f64>();
+    match number.map(Duration::try_from_secs_f64) {
+        Ok(Ok(d)) if (Duration::from_millis(100)..=Duration::from_secs(600)).contains(&d) => Ok(d),
+        _ => Err("give seconds from 0.1 to 600, such as 5 or 2.5s".to_owned()),
+    }
+}
+
+/// Prints the ceiling for people, then as one line of JSON for programs.
+fn calibrate(threads: NonZeroUsize, duration: Duration) -> ExitCode {
+    match engine::calibrate::alone(threads, duration) {
+        Ok(c) => {
+            let each_us = c.time_per_request.as_secs_f64() * 1e6;
+            println!(
+                "{:.0} requests/s with {} threads, if each has a core of its own: {each_us:.2} us of processor time \
+                 per request, measured for {:.1} s",
+                c.requests_per_s,
+                c.threads,
+                c.measured.as_secs_f64()
+            );
+            println!(
+                "{}",
+                serde_json::json!({
+                    "requests_per_s": c.requests_per_s, "threads": c.threads, "time_per_request_us": each_us,
+                    "measured_s": c.measured.as_secs_f64(),
+                })
+            );
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("error: cannot measure this worker's ceiling: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -103,6 +162,9 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         .with_target(false)
         .without_time()
         .init();
+    if let Some(Command::Calibrate { threads, duration }) = flags.command {
+        return calibrate(threads.unwrap_or_else(cores), duration);
+    }
     match work(flags.into()) {
         Ok(code) => code,
         Err(e) => {

@@ -43,7 +43,7 @@ pub struct RunArgs {
     /// Base URL of the service [default: http://localhost:8000]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// Items per strategy, for the whole fleet [default: 20, unless a time ends the load]
+    /// Items per strategy, for the whole fleet; unless a time ends the load [default: 20]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub requests: Option<String>,
     /// Requests held in flight, for the whole fleet [default: 3]

@@ -13,7 +13,9 @@ use fluxfleet_proto::failure::NotSentReason;
 use fluxfleet_proto::health::Ceiling;
 use fluxfleet_proto::id::TrialId;
 use fluxfleet_proto::load::{Limits, Load, Warmup};
-use fluxfleet_proto::trial::{Assignment, Method, Share, Strategy, Target, Transport};
+use fluxfleet_proto::trial::{
+    Assignment, DriverChoice, Method, Share, Strategy, Target, Transport, Workload,
+};
 
 use super::shared::Control;
 use super::{Output, prepare};
@@ -26,6 +28,21 @@ const WARMUP: Duration = Duration::from_millis(200);
 /// How often its load threads are asked for what they have used.
 const INTERVAL: Duration = Duration::from_millis(100);
 
+/// Measures for `measure` what a worker of so many load threads can do, with a workload of its own. Blocks.
+///
+/// # Errors
+/// When the server cannot be started, a request fails, or nothing was measured.
+pub fn alone(threads: NonZeroUsize, measure: Duration) -> Result<Ceiling, String> {
+    let workload = Workload {
+        prompts: ["a cat on a mat", "a dog in a bog", "a bird on a word"].map(str::to_owned).to_vec(),
+        parameters_json: r#"{"width":512,"height":512,"num_inference_steps":25}"#.to_owned(),
+        seed: 1,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| format!("cannot start a runtime ({e})"))?;
+    runtime.block_on(ceiling(&workload, DriverChoice::Auto, threads, measure))
+}
+
 /// Measures the ceiling when the assignment asks for it.
 pub(super) async fn before(
     assignment: &Assignment,
@@ -35,18 +52,20 @@ pub(super) async fn before(
     let Some(measure) = assignment.calibrate else { return Ok(None) };
     let mut orders = control.orders();
     tokio::select! {
-        ceiling = ceiling(assignment, threads, measure) => ceiling.map(Some),
+        ceiling = ceiling(
+            &assignment.workload,
+            assignment.target.transport.driver,
+            threads,
+            measure,
+        ) => ceiling.map(Some),
         // The trial was stopped before it began: then nobody wants to know.
         _ = orders.wait_for(Option::is_some) => Ok(None),
     }
 }
 
-/// Measures for `measure` what this worker can do with `threads` load threads and the assignment's workload.
-///
-/// # Errors
-/// When the server cannot be started or a request fails.
-pub(super) async fn ceiling(
-    assignment: &Assignment,
+async fn ceiling(
+    workload: &Workload,
+    driver: DriverChoice,
     threads: NonZeroUsize,
     measure: Duration,
 ) -> Result<Ceiling, String> {
@@ -58,8 +77,9 @@ pub(super) async fn ceiling(
         target: Target {
             base_url: server.url(),
             timeout: Duration::from_secs(10),
-            transport: Transport { driver: assignment.target.transport.driver, ..Transport::default() },
-            ..assignment.target.clone()
+            headers: Vec::new(),
+            max_body_bytes: 1 << 20,
+            transport: Transport { driver, ..Transport::default() },
         },
         share: Share { first_item: 0, items: Share::UNBOUNDED, in_flight: IN_FLIGHT.saturating_mul(count) },
         load: Load::Closed,
@@ -67,7 +87,7 @@ pub(super) async fn ceiling(
         calibrate: None,
         record_requests: false,
         interval: INTERVAL,
-        workload: assignment.workload.clone(),
+        workload: workload.clone(),
     };
     let (handle, mut outputs) = prepare(trial, threads).map_err(|e| e.to_string())?;
     let (mut used, mut requests, mut span) = (0.0, 0u64, Duration::ZERO);
