@@ -6,7 +6,7 @@
 //!   Assignment --> Shared (strategy, claims, gate, stop order)
 //!                        |                 ^        ^
 //!                 load thread 0 .. n       |        |      one current-thread runtime each
-//!                   slots -> Strategy::ask -> Recorder
+//!                   closed: slots, open: Pacer -> places;  -> Strategy::ask -> Recorder
 //!                        |  parts: tallies, records   (bounded: a slow reader slows the load down)
 //!                        v
 //!                 collector thread: asks every thread each interval, merges, numbers
