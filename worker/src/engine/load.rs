@@ -18,7 +18,7 @@ use tokio::time::{MissedTickBehavior, Sleep};
 use super::crowd::Crowd;
 use super::deadline::within;
 use super::gate::Release;
-use super::open::{Open, places};
+use super::open::{Open, places, senders};
 use super::shared::{Control, Finished, Flushed, Part};
 use crate::claim::Claim;
 use crate::drive::{Client, ClientOptions};
@@ -134,8 +134,9 @@ fn ready(load: Load, runtime: &tokio::runtime::LocalRuntime) -> Part {
         match &open {
             None => Ok(Begin::Closed(slots(in_flight, threads, thread))),
             Some(open) => {
-                let places = places(in_flight, threads, thread);
-                let of = (thread, threads);
+                let senders = senders(in_flight, threads);
+                let places = places(in_flight, senders, thread);
+                let of = (thread, senders);
                 let size = NonZeroU32::new(context.strategy.size()).unwrap_or(NonZeroU32::MIN);
                 Open::new(open, limits, size, of, places, release.planned)
                     .map(|open| Begin::Open(Rc::new(open)))

@@ -171,7 +171,42 @@ impl Open {
     }
 }
 
-/// Places of thread `index` out of `threads` when `in_flight` are allowed together.
-pub(super) fn places(in_flight: u32, threads: usize, index: usize) -> usize {
-    if in_flight == NO_LIMIT { usize::MAX / 2 } else { crate::schedule::slots(in_flight, threads, index) }
+/// Places that a thread needs at least to be worth having: with fewer, one thread would often be full while another
+/// has places to spare, and with none it could never send what falls to it.
+const PLACES_OF_A_THREAD: u32 = 128;
+
+/// Threads that share an open load when `in_flight` are allowed together, out of `threads`.
+pub(super) fn senders(in_flight: u32, threads: usize) -> usize {
+    let worth = usize::try_from(in_flight / PLACES_OF_A_THREAD).unwrap_or(usize::MAX);
+    worth.clamp(1, threads)
+}
+
+/// Places of thread `index` out of `senders`.
+pub(super) fn places(in_flight: u32, senders: usize, index: usize) -> usize {
+    match in_flight {
+        NO_LIMIT => usize::MAX / 2,
+        _ if index >= senders => 0,
+        _ => crate::schedule::slots(in_flight, senders, index),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_limit_holds_and_no_sender_is_without_a_place(in_flight in 1u32..5_000, threads in 1usize..70) {
+            let senders = senders(in_flight, threads);
+            let places: Vec<_> = (0..threads).map(|i| places(in_flight, senders, i)).collect();
+            prop_assert_eq!(places.iter().sum::<usize>(), in_flight as usize);
+            prop_assert!(places[..senders].iter().all(|p| *p > 0));
+        }
+    }
+
+    #[test]
+    fn without_a_limit_every_thread_sends() {
+        assert_eq!(senders(NO_LIMIT, 7), 7);
+    }
 }

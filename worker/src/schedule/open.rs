@@ -21,7 +21,7 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
-    /// The arrivals of thread `thread` out of `threads`; `size` items a full request.
+    /// The arrivals of thread `thread` out of `threads` (a thread beyond them has none); `size` items a full request.
     pub(crate) fn new(
         load: &OpenLoad,
         limits: Limits,
@@ -59,6 +59,10 @@ impl Iterator for Arrivals {
     type Item = Due;
 
     fn next(&mut self) -> Option<Due> {
+        // None of the lanes is its own; not to be found out by walking all of them.
+        if self.thread >= self.threads {
+            return None;
+        }
         loop {
             let Planned { arrival, phase, first_item, items } = self.phases.next()?;
             if self.is_mine(arrival.lane) {
