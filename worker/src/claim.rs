@@ -143,12 +143,12 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    fn measured(first: u64, items: u32) -> Option<Claim> {
-        Some(Claim { phase: Phase::Measure, first, items })
+    fn measured(first: u64, items: u32) -> Claim {
+        Claim { phase: Phase::Measure, first, items }
     }
 
-    fn warmup(first: u64, items: u32) -> Option<Claim> {
-        Some(Claim { phase: Phase::Warmup, first, items })
+    fn warmup(first: u64, items: u32) -> Claim {
+        Claim { phase: Phase::Warmup, first, items }
     }
 
     proptest! {
@@ -187,14 +187,14 @@ mod tests {
     fn the_last_request_asks_for_what_is_left_even_at_the_end_of_the_number_range() {
         let claims = Claims::new(share(0, u64::MAX), NONE);
         claims.measured.taken.store(u64::MAX - 3, Ordering::Relaxed);
-        assert_eq!(claims.claim(4, ms(0)), measured(u64::MAX - 3, 3));
+        assert_eq!(claims.claim(4, ms(0)), Some(measured(u64::MAX - 3, 3)));
         assert_eq!(claims.claim(4, ms(0)), None);
     }
 
     #[test]
     fn closed_claims_hand_out_nothing() {
         let claims = Claims::new(share(5, 3), NONE);
-        assert_eq!(claims.claim(1, ms(0)), measured(5, 1));
+        assert_eq!(claims.claim(1, ms(0)), Some(Some(measured(5, 1))));
         claims.close();
         assert_eq!((claims.claim(1, ms(0)), claims.left()), (None, 2));
     }
@@ -203,10 +203,10 @@ mod tests {
     fn a_warm_up_by_time_is_counted_apart_and_the_measured_time_begins_after_it() {
         let limits = Limits { warmup: Warmup::Time(ms(100)), duration: Some(ms(50)) };
         let claims = Claims::new(share(0, Share::UNBOUNDED), limits);
-        assert_eq!(claims.claim(2, ms(0)), warmup(0, 2));
-        assert_eq!(claims.claim(2, ms(99)), warmup(2, 2));
-        assert_eq!(claims.claim(2, ms(120)), measured(0, 2));
-        assert_eq!(claims.claim(2, ms(149)), measured(2, 2));
+        assert_eq!(claims.claim(2, ms(0)), Some(warmup(0, 2)));
+        assert_eq!(claims.claim(2, ms(99)), Some(warmup(2, 2)));
+        assert_eq!(claims.claim(2, ms(120)), Some(measured(0, 2)));
+        assert_eq!(claims.claim(2, ms(149)), Some(measured(2, 2)));
         assert_eq!(claims.claim(2, ms(150)), None);
     }
 
@@ -214,10 +214,10 @@ mod tests {
     fn after_a_warm_up_by_items_the_measured_time_begins_with_its_first_request() {
         let limits = Limits { warmup: Warmup::Items(3), duration: Some(ms(50)) };
         let claims = Claims::new(share(7, 100), limits);
-        assert_eq!(claims.claim(2, ms(0)), warmup(7, 2));
-        assert_eq!(claims.claim(2, ms(900)), warmup(9, 1));
-        assert_eq!(claims.claim(2, ms(1000)), measured(7, 2));
-        assert_eq!(claims.claim(2, ms(1049)), measured(9, 2));
+        assert_eq!(claims.claim(2, ms(0)), Some(warmup(7, 2)));
+        assert_eq!(claims.claim(2, ms(900)), Some(warmup(9, 1)));
+        assert_eq!(claims.claim(2, ms(1000)), Some(measured(7, 2)));
+        assert_eq!(claims.claim(2, ms(1049)), Some(measured(9, 2)));
         assert_eq!(claims.claim(2, ms(1050)), None);
         assert_eq!(claims.left(), 96);
     }

@@ -315,17 +315,23 @@ impl<'a> Collector<'a> {
     async fn give_intervals(&mut self) {
         let Tallies { warmup, measured } = std::mem::take(&mut self.pending);
         let mut health = Some(Box::new(self.condition.take()));
-        let phases = [(Phase::Warmup, *warmup), (Phase::Measure, *measured)];
+        let phases = [(Phase::Warmup, warmup), (Phase::Measure, measured)];
         let empty = phases.iter().all(|(_, tally)| tally.is_empty());
         for (phase, tally) in phases {
             if !tally.is_empty() || (empty && phase == Phase::Measure) {
-                self.give_interval(phase, tally, health.take()).await;
+                let interval = self.interval_of(phase, tally, health.take());
+                self.give(Output::Interval(interval)).await;
             }
         }
         self.from = self.to;
     }
 
-    async fn give_interval(&mut self, phase: Phase, mut tally: Tally, health: Option<Box<Health>>) {
+    fn interval_of(
+        &mut self,
+        phase: Phase,
+        mut tally: Box<Tally>,
+        health: Option<Box<Health>>,
+    ) -> Box<Interval> {
         if phase == Phase::Measure {
             self.counted += tally.items_ended() + tally.not_sent.total();
         }
@@ -335,18 +341,18 @@ impl<'a> Collector<'a> {
             failures.add(kind, seen.count, example);
         }
         tally.failures = failures;
-        let interval = Interval {
+        let interval = Box::new(Interval {
             trial: self.assignment.trial,
             seq: self.end.intervals,
             from: self.from,
             to: self.to,
             phase,
             in_flight: self.in_flight,
-            tally,
+            tally: *tally,
             health,
-        };
+        });
         self.end.intervals += 1;
-        self.give(Output::Interval(Box::new(interval))).await;
+        interval
     }
 
     fn ended(mut self) -> TrialEnd {
