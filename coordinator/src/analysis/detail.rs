@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fluxfleet_proto::clock::Mono;
 use fluxfleet_proto::id::{PeerId, TrialId};
+use fluxfleet_proto::tally::Phase;
 use fluxfleet_proto::units::Micros;
 use serde::Serialize;
 
@@ -21,11 +22,14 @@ pub const FRESH_FOR_PERIODS: u32 = 2;
 /// One request in the seed tool's shape.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DetailedResult {
-    /// Strategy and index of the first item, as in `batch_0007`; unique in the run.
+    /// Strategy and index of the first item, as in `batch_0007`, or `batch_warmup_0007` before measuring: the id that
+    /// the service saw; unique in the run.
     pub request_id: String,
     /// The strategy.
     pub optimization_type: String,
-    /// Intended start to end, seconds.
+    /// Which phase it belongs to: `warmup` or `measure`.
+    pub phase: &'static str,
+    /// Intended start to end, seconds; to when it was given up, where it was not sent.
     pub response_time: f64,
     /// The service's own figure, seconds. `None` when it does not say.
     pub generation_time: Option<f64>,
@@ -43,6 +47,8 @@ pub struct DetailedResult {
     pub error_message: Option<String>,
     /// Its failure kind.
     pub error_kind: Option<String>,
+    /// Why it was never sent. `None` when it was.
+    pub not_sent: Option<String>,
     /// Intended start, seconds since the Unix epoch.
     pub intended_start: f64,
     /// Index of the first item.
@@ -53,7 +59,7 @@ pub struct DetailedResult {
     pub items_ok: u32,
     /// The worker.
     pub worker: String,
-    /// Actual send to end, seconds.
+    /// Actual send to end, seconds. 0 when it was not sent.
     pub service_time: f64,
 }
 
@@ -102,9 +108,14 @@ impl DetailContext {
             (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
         };
         let (error_kind, error_message) = record.error.clone().unzip();
+        let (phase, mark) = match record.phase {
+            Phase::Warmup => ("warmup", "warmup_"),
+            Phase::Measure => ("measure", ""),
+        };
         DetailedResult {
-            request_id: format!("{strategy}_{:04}", record.first_item),
+            request_id: format!("{strategy}_{mark}{:04}", record.first_item),
             optimization_type: strategy,
+            phase,
             response_time: Micros(record.response_time_us).as_secs_f64(),
             generation_time: record.generation_time_us.map(|us| Micros(us).as_secs_f64()),
             gpu_utilization: over_hosts(|p| &p.gpu_percent),
@@ -114,6 +125,7 @@ impl DetailContext {
             success: record.items_ok == record.items,
             error_message,
             error_kind,
+            not_sent: record.not_sent.clone(),
             intended_start: self.wall(record.intended()),
             first_item: record.first_item,
             items: record.items,
@@ -150,7 +162,7 @@ mod tests {
         SpooledRecord {
             trial: 2,
             worker: WORKER.0,
-            phase: fluxfleet_proto::tally::Phase::Measure,
+            phase: Phase::Measure,
             first_item,
             items: 4,
             items_ok: 4,
@@ -219,5 +231,16 @@ mod tests {
         assert!(!entry.success);
         assert_eq!(entry.error_kind.as_deref(), Some("short_answer"));
         assert_eq!(entry.error_message.as_deref(), Some("3 of 4"));
+    }
+
+    #[test]
+    fn a_warm_up_request_has_an_id_of_its_own_and_an_arrival_given_up_its_reason() {
+        let warmup = SpooledRecord { phase: Phase::Warmup, ..record(7, 0, 10) };
+        let entry = DetailContext::of(&sampled().done()).entry(&warmup);
+        assert_eq!((entry.request_id.as_str(), entry.phase), ("batch_warmup_0007", "warmup"));
+        let given_up = SpooledRecord { items_ok: 0, not_sent: Some("no_place".into()), ..record(7, 0, 10) };
+        let entry = DetailContext::of(&sampled().done()).entry(&given_up);
+        assert_eq!((entry.request_id.as_str(), entry.phase), ("batch_0007", "measure"));
+        assert_eq!((entry.not_sent.as_deref(), entry.success), (Some("no_place"), false));
     }
 }

@@ -467,6 +467,14 @@ pub(crate) fn with_records(run: RunSketch) -> RunSketch {
         };
         records.append(&record(0, false)).expect("space");
         records.append(&record(7, true)).expect("space");
+        let given_up = SpooledRecord {
+            items_ok: 0,
+            service_time_us: 0,
+            generation_time_us: None,
+            not_sent: Some("no_place".to_owned()),
+            ..record(11, false)
+        };
+        records.append(&given_up).expect("space");
         run.records = Some(records);
         run.plan.output.records = RecordsPolicy::All;
     })

@@ -65,7 +65,8 @@ async fn collect(
         .map_err(|e| format!("cannot measure this worker's ceiling before {trial}: {e}"))?;
     let crew = Crew::start(&assignment, strategy, threads.get(), control)
         .map_err(|e| format!("cannot start the load threads of {trial} ({e}); ask for fewer threads"))?;
-    Collector::new(crew, &assignment, control, outputs).run(ceiling).await
+    // On the heap: the intervals' tallies and this machine's readings make it large.
+    Box::pin(Collector::new(crew, &assignment, control, outputs).run(ceiling)).await
 }
 
 fn strategy(assignment: &Assignment) -> Result<Strategy, InvalidAssignment> {
@@ -392,11 +393,19 @@ struct Condition {
     cores: Cores,
     /// By thread: processor time used and when that was read; `None`: it has not begun.
     threads: Vec<Option<(Duration, Mono)>>,
+    /// By thread: processor time used, and the time it was used in. A thread that ends may have been heard twice in
+    /// an interval.
+    busy: Vec<(Duration, Duration)>,
 }
 
 impl Condition {
     fn new(threads: usize) -> Self {
-        Self { health: Health::default(), cores: Cores::default(), threads: vec![None; threads] }
+        Self {
+            health: Health::default(),
+            cores: Cores::default(),
+            threads: vec![None; threads],
+            busy: vec![(Duration::ZERO, Duration::ZERO); threads],
+        }
     }
 
     /// The first look, against which the next one is compared.
@@ -406,16 +415,17 @@ impl Condition {
 
     fn used(&mut self, thread: usize, time: Duration, at: Mono) {
         let Some((before, since)) = self.threads[thread].replace((time, at)) else { return };
-        let span = at.since(since).as_secs_f64();
-        if span > 0.0 {
-            self.health.threads_busy.push((time.saturating_sub(before).as_secs_f64() / span).min(1.0));
-        }
+        let (used, span) = &mut self.busy[thread];
+        *used += time.saturating_sub(before);
+        *span += at.since(since);
     }
 
     /// What was seen since this was last asked.
     fn take(&mut self) -> Health {
         let seen = std::mem::take(&mut self.health);
+        let heard = self.busy.iter_mut().map(std::mem::take).filter(|(_, span)| !span.is_zero());
         Health {
+            threads_busy: heard.map(|(used, span)| used.div_duration_f64(span).min(1.0)).collect(),
             cores_busy: self.cores.busy(),
             open_files: health::open_files(),
             open_files_limit: health::open_files_limit(),
@@ -431,5 +441,24 @@ async fn until(at: Option<Mono>) {
     match at {
         Some(at) => tokio::time::sleep_until(Clock::instant(at).into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_heard_twice_in_an_interval_counts_once_and_one_not_heard_not_at_all() {
+        let at = |ms: u64| Mono::from_nanos(0) + Duration::from_millis(ms);
+        let mut condition = Condition::new(3);
+        condition.threads = vec![Some((Duration::ZERO, at(0))); 3];
+        condition.used(1, Duration::from_millis(20), at(100));
+        condition.used(0, Duration::from_millis(50), at(100));
+        // Its last part, right behind the one it was asked for.
+        condition.used(0, Duration::from_millis(70), at(200));
+        assert_eq!(condition.take().threads_busy, [0.35, 0.2]);
+        condition.used(2, Duration::from_millis(90), at(100));
+        assert_eq!(condition.take().threads_busy, [0.9]);
     }
 }

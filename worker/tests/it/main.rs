@@ -5,6 +5,7 @@
 mod engine;
 mod faults;
 mod fleet;
+mod open;
 mod polling;
 mod program;
 mod session;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fluxfleet_proto::clock::Clock;
 use fluxfleet_proto::id::TrialId;
+use fluxfleet_proto::load::{Limits, Load};
 use fluxfleet_proto::tally::{Interval, Phase, Record, Tally};
 use fluxfleet_proto::trial::{Assignment, Method, Share, Strategy, Target, TrialEnd, Workload};
 use fluxfleet_worker::engine::{self, Handle, Output};
@@ -41,8 +42,8 @@ impl Trial {
                     seed: 40,
                 },
                 share: Share { first_item: 0, items: 1, in_flight: 1 },
-                load: fluxfleet_proto::load::Load::Closed,
-                limits: fluxfleet_proto::load::Limits::default(),
+                load: Load::Closed,
+                limits: Limits::default(),
                 calibrate: None,
                 record_requests: false,
                 interval: Duration::from_millis(20),
@@ -89,6 +90,16 @@ impl Trial {
 
     pub(crate) fn in_flight(mut self, in_flight: u32) -> Self {
         self.assignment.share.in_flight = in_flight;
+        self
+    }
+
+    pub(crate) fn load(mut self, load: Load) -> Self {
+        self.assignment.load = load;
+        self
+    }
+
+    pub(crate) fn limits(mut self, limits: Limits) -> Self {
+        self.assignment.limits = limits;
         self
     }
 
