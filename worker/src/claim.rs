@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn closed_claims_hand_out_nothing() {
         let claims = Claims::new(share(5, 3), NONE);
-        assert_eq!(claims.claim(1, ms(0)), Some(Some(measured(5, 1))));
+        assert_eq!(claims.claim(1, ms(0)), Some(measured(5, 1)));
         claims.close();
         assert_eq!((claims.claim(1, ms(0)), claims.left()), (None, 2));
     }
