@@ -143,10 +143,12 @@ mod tests {
         Duration::from_millis(ms)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as a claim is handed out")]
     fn measured(first: u64, items: u32) -> Option<Claim> {
         Some(Claim { phase: Phase::Measure, first, items })
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as a claim is handed out")]
     fn warmup(first: u64, items: u32) -> Option<Claim> {
         Some(Claim { phase: Phase::Warmup, first, items })
     }
