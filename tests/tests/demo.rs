@@ -156,7 +156,7 @@ fn help_names_the_seeds_flags_with_their_defaults() {
         "--url <URL>",
         "http://localhost:8000",
         "--requests <N>",
-        "[default: 20, unless a time ends the load]",
+        "[default: 20]",
     ]);
     ended.expect_stdout(&["--concurrent <N>", "[default: 3]", "--strategies <NAME>", "[default: baseline]"]);
     ended.expect_stdout(&["baseline, model_pool, batch, async, all", "--plot", "--save"]);
