@@ -172,8 +172,10 @@ impl Driver for Direct {
         // An answer that came before the whole request was sent leaves the rest of it on the connection.
         if head.keep && end.clean && !end.cut && unsent.is_none() && !endpoint.close {
             let idle = head.keep_seconds.map_or(IDLE_LIMIT, |announced| {
-                // A second for the way there and back: a request must not meet the close.
-                IDLE_LIMIT.min(Duration::from_secs(announced.saturating_sub(1).into()))
+                // A second for the way there and back: a request must not meet the close. Of a short time, half:
+                // else a service that keeps connections for one second would get a new one for each request.
+                let announced = Duration::from_secs(announced.into());
+                IDLE_LIMIT.min((announced / 2).max(announced.saturating_sub(Duration::from_secs(1))))
             });
             if !idle.is_zero() {
                 self.pool.put(&endpoint.origin, progress.now(), idle, stream);

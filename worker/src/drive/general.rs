@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use fluxfleet_proto::clock::Clock;
 use fluxfleet_proto::failure::FailureKind;
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_TYPE, HOST, LOCATION};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use url::Url;
+use url::{Position, Url};
 
 use super::classify::classify;
 use super::h1::{media, too_large};
@@ -19,7 +19,10 @@ use super::{Answer, Driver, Endpoint, Failure, HttpVersion, IDLE_LIMIT, Phase, P
 const RESERVE: u64 = 1 << 20;
 
 /// The driver for HTTP/2 and proxies; it speaks HTTP/1.1 too.
-pub(super) struct General(reqwest::Client);
+pub(super) struct General {
+    client: reqwest::Client,
+    http: HttpVersion,
+}
 
 impl General {
     /// A client of its own, with its own connections.
@@ -54,7 +57,8 @@ impl General {
                 .map_err(|e| fail(&format!("cannot use `{proxy}` as a proxy"), e))?;
             builder = builder.proxy(used);
         }
-        builder.build().map(Self).map_err(|e| fail("cannot set up an HTTP client", e))
+        let client = builder.build().map_err(|e| fail("cannot set up an HTTP client", e))?;
+        Ok(Self { client, http })
     }
 }
 
@@ -84,10 +88,15 @@ impl Driver for General {
         progress.enter(Phase::Head);
         let mut request = reqwest::Request::new(endpoint.method.clone(), endpoint.url.clone());
         *request.headers_mut() = endpoint.headers.clone();
+        let authority = &endpoint.url[Position::BeforeHost..Position::AfterPort];
+        if self.http == HttpVersion::Two && endpoint.headers.get(HOST).is_some_and(|host| host == authority) {
+            // HTTP/2 says it in `:authority`, and nginx refuses to be told twice. A host of the target's own stays.
+            request.headers_mut().remove(HOST);
+        }
         if endpoint.carries_body() {
             *request.body_mut() = Some(Bytes::copy_from_slice(body).into());
         }
-        let mut response = self.0.execute(request).await.map_err(|e| {
+        let mut response = self.client.execute(request).await.map_err(|e| {
             let connected = !e.is_connect();
             classify(&e.without_url(), connected)
         })?;
