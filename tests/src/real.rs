@@ -63,7 +63,7 @@ impl RealServer {
 }
 
 /// A port below the range from which the system chooses, so that no listener of another test gets it in between.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Two test programs at once begin at different places.
     let base = 20_000 + u16::try_from(std::process::id() % 100).expect("below 100") * 100;
