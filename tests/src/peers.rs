@@ -54,10 +54,22 @@ pub struct Peer {
 pub struct Nginx<'a> {
     /// Speak TLS, and HTTP/2 to those who ask for it.
     pub certificate: Option<&'a Certificate>,
-    /// Where requests go on to; unless given, it answers by itself.
-    pub upstream: Option<u16>,
+    /// Where requests go on to.
+    pub onward: Onward,
     /// Requests that a connection may carry, by default 1000.
     pub keepalive_requests: Option<u32>,
+}
+
+/// Where nginx passes requests on to.
+#[derive(Clone, Copy, Default)]
+pub enum Onward {
+    /// Nowhere, it answers by itself.
+    #[default]
+    Nowhere,
+    /// A service on this port, over connections that are kept.
+    Service(u16),
+    /// Whatever host a request names.
+    Anywhere,
 }
 
 impl Peer {
@@ -203,9 +215,12 @@ fn nginx_conf(how: Nginx<'_>, state: &Path, port: u16, inner: u16) -> String {
         let (certificate, key) = (c.certificate.display(), c.key.display());
         (" ssl http2", format!("ssl_certificate {certificate}; ssl_certificate_key {key};"))
     });
-    let upstream = how.upstream.unwrap_or(inner);
-    // Not to itself: a reload closes both ends, and nginx would answer 502 where they meet.
-    let kept = how.upstream.map_or("", |_| "keepalive 8;");
+    let (upstream, to) = match how.onward {
+        // Connections to itself are not kept: a reload closes both ends, and nginx would answer 502 where they meet.
+        Onward::Nowhere => (format!("server 127.0.0.1:{inner};"), "service"),
+        Onward::Service(port) => (format!("server 127.0.0.1:{port}; keepalive 8;"), "service"),
+        Onward::Anywhere => (format!("server 127.0.0.1:{inner};"), "$http_host$request_uri"),
+    };
     let keepalive_requests = how.keepalive_requests.unwrap_or(1000);
     // Its own answer comes from a second server behind the first: only a request that is passed on is read to its
     // end, and only then the log can tell its id.
@@ -227,14 +242,14 @@ http {{
     }}
     log_format fleet '$status $connection $id';
     access_log off;
-    upstream service {{ server 127.0.0.1:{upstream}; {kept} }}
+    upstream service {{ {upstream} }}
     server {{
         listen 127.0.0.1:{port}{secure};
         {tls}
         keepalive_requests {keepalive_requests};
         access_log {state}/access.log fleet;
         location / {{
-            proxy_pass http://service;
+            proxy_pass http://{to};
             proxy_http_version 1.1;
             proxy_set_header Connection "";
         }}

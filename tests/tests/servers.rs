@@ -3,10 +3,13 @@
 
 use fluxfleet_tests::access::{Accesses, ends};
 use fluxfleet_tests::fleet::{Run, run};
-use fluxfleet_tests::peers::{Certificate, Nginx, Peer};
+use fluxfleet_tests::peers::{Certificate, Nginx, Onward, Peer};
 use fluxfleet_tests::process::eventually;
 use fluxfleet_tests::real::set_up;
 use fluxfleet_tests::results::Results;
+
+const DRIVERS: [&[&str]; 3] =
+    [&["--driver", "direct"], &["--driver", "general"], &["--driver", "general", "--http", "2"]];
 
 /// Requests go well, and the log knows each of them once.
 fn expect_all_well(peer: &Peer, args: &[&str]) -> (Results, Accesses) {
@@ -25,21 +28,29 @@ fn expect_sevens(peer: &Peer, args: &[&str]) {
     let (results, accesses) =
         expect_all_well(peer, &[&["--requests", "203", "--concurrent", "1"], args].concat());
     assert_eq!(accesses.by_connection(), [7; 29]);
-    assert_eq!(results.count("baseline", "connections"), 29);
+    // Only the direct driver knows of its connections.
+    let expect_reported = |results: &Results, connections: usize| {
+        if args.contains(&"direct") {
+            assert_eq!(results.count("baseline", "connections"), connections as u64);
+        }
+    };
+    expect_reported(&results, 29);
     // Of several at once, as many may be left in the middle.
     let (results, accesses) =
         expect_all_well(peer, &[&["--requests", "1000", "--concurrent", "8"], args].concat());
     let carried = accesses.by_connection();
     assert!(carried.iter().filter(|&&n| n < 7).count() <= 8, "{carried:?}");
     assert!(carried.iter().all(|&n| n <= 7), "{carried:?}");
-    assert_eq!(results.count("baseline", "connections"), carried.len() as u64);
+    expect_reported(&results, carried.len());
 }
 
 #[test]
 fn nginx_logs_what_is_reported_and_ends_each_connection_after_seven_requests() {
     set_up();
     let nginx = Peer::nginx(Nginx { keepalive_requests: Some(7), ..Nginx::default() });
-    expect_sevens(&nginx, &["--driver", "direct"]);
+    for driver in ["direct", "general"] {
+        expect_sevens(&nginx, &["--driver", driver]);
+    }
 }
 
 #[test]
@@ -52,14 +63,16 @@ fn nginx_over_tls_logs_what_is_reported_and_ends_each_connection_after_seven_req
         certificate: Some(&certificate),
         ..Nginx::default()
     });
-    expect_sevens(&nginx, &["--driver", "direct", "--ca", certificate.as_arg()]);
+    for driver in ["direct", "general"] {
+        expect_sevens(&nginx, &["--driver", driver, "--ca", certificate.as_arg()]);
+    }
 }
 
 #[test]
 fn nginx_in_front_of_uvicorn_and_uvicorn_log_what_is_reported() {
     set_up();
     let uvicorn = Peer::uvicorn(true);
-    let nginx = Peer::nginx(Nginx { upstream: Some(uvicorn.port()), ..Nginx::default() });
+    let nginx = Peer::nginx(Nginx { onward: Onward::Service(uvicorn.port()), ..Nginx::default() });
     let (ended, results) = run(
         &nginx.url,
         &["--records", "all", "--requests", "500", "--concurrent", "8", "--driver", "direct"],
@@ -71,8 +84,21 @@ fn nginx_in_front_of_uvicorn_and_uvicorn_log_what_is_reported() {
     }
 }
 
-const UNDER_LOAD: [&str; 8] =
-    ["--requests", "2000", "--rate", "500", "--records", "all", "--driver", "direct"];
+#[test]
+fn nginx_as_a_forward_proxy_logs_what_is_reported() {
+    set_up();
+    let uvicorn = Peer::uvicorn(true);
+    let nginx = Peer::nginx(Nginx { onward: Onward::Anywhere, ..Nginx::default() });
+    let plan = ["--records", "all", "--requests", "300", "--concurrent", "8", "--proxy", &nginx.url];
+    let (ended, results) = run(&uvicorn.url, &plan);
+    ended.expect_code(0);
+    assert_eq!(results.errors("baseline", "http_500"), 42);
+    for log in [&nginx.log, &uvicorn.log] {
+        log.read().expect_as_reported(&results, &[]);
+    }
+}
+
+const UNDER_LOAD: [&str; 6] = ["--requests", "2000", "--rate", "500", "--records", "all"];
 /// What may befall a request to a server that goes away.
 const GONE: [&str; 2] = ["disconnected", "connect"];
 
@@ -89,6 +115,7 @@ fn expect_only_lost(peer: &Peer, run: Run) -> u64 {
 }
 
 fn expect_reloads_to_lose_little(nginx: &Peer, args: &[&str]) {
+    nginx.log.clear();
     let run = Run::start(&nginx.url, &[&UNDER_LOAD[..], args].concat());
     for logged in [300, 700, 1100, 1500] {
         eventually("requests are logged", || nginx.log.count() >= logged);
@@ -103,7 +130,9 @@ fn expect_reloads_to_lose_little(nginx: &Peer, args: &[&str]) {
 fn nginx_reloaded_under_load_gets_nothing_twice_and_nothing_is_missing() {
     set_up();
     let nginx = Peer::nginx(Nginx::default());
-    expect_reloads_to_lose_little(&nginx, &[]);
+    for driver in ["direct", "general"] {
+        expect_reloads_to_lose_little(&nginx, &["--driver", driver]);
+    }
 }
 
 #[test]
@@ -112,19 +141,24 @@ fn nginx_over_tls_reloaded_under_load_gets_nothing_twice_and_nothing_is_missing(
     let files = tempfile::tempdir().expect("a directory");
     let certificate = Certificate::new(files.path());
     let nginx = Peer::nginx(Nginx { certificate: Some(&certificate), ..Nginx::default() });
-    expect_reloads_to_lose_little(&nginx, &["--ca", certificate.as_arg()]);
+    for driver in DRIVERS {
+        expect_reloads_to_lose_little(&nginx, &[driver, &["--ca", certificate.as_arg()]].concat());
+    }
 }
 
 #[test]
 fn nginx_restarted_under_load_gets_nothing_twice_and_nothing_is_missing() {
     set_up();
     let mut nginx = Peer::nginx(Nginx::default());
-    let run = Run::start(&nginx.url, &UNDER_LOAD);
-    for logged in [300, 900] {
-        eventually("requests are logged", || nginx.log.count() >= logged);
-        nginx.restart();
+    for driver in ["direct", "general"] {
+        nginx.log.clear();
+        let run = Run::start(&nginx.url, &[&UNDER_LOAD[..], &["--driver", driver]].concat());
+        for logged in [300, 900] {
+            eventually("requests are logged", || nginx.log.count() >= logged);
+            nginx.restart();
+        }
+        expect_only_lost(&nginx, run);
     }
-    expect_only_lost(&nginx, run);
 }
 
 /// A busy time, and then one in which the server closes each connection before the next request.
@@ -157,9 +191,6 @@ fn hypercorn_may_close_what_is_idle_in_the_clear_and_over_tls() {
 fn node_may_announce_hints_answer_in_chunks_with_trailers_and_close_what_is_idle() {
     expect_idle_connections_to_be_given_up(&Peer::node(), &["--driver", "direct"]);
 }
-
-const DRIVERS: [&[&str]; 3] =
-    [&["--driver", "direct"], &["--driver", "general"], &["--driver", "general", "--http", "2"]];
 
 /// A plan against a server that fails by the request's number ends the same, request by request, whatever sends it.
 fn expect_the_same(peer: &Peer, drivers: &[&[&str]], args: &[&str]) {
@@ -195,7 +226,7 @@ fn a_plan_ends_the_same_over_tls_and_over_http_2() {
     expect_the_same(&Peer::hypercorn(Some(&certificate), true), &DRIVERS, &args);
     let uvicorn = Peer::uvicorn(false);
     let nginx = Peer::nginx(Nginx {
-        upstream: Some(uvicorn.port()),
+        onward: Onward::Service(uvicorn.port()),
         certificate: Some(&certificate),
         ..Nginx::default()
     });
