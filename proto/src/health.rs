@@ -18,7 +18,8 @@ pub struct Health {
     pub open_files: Option<u64>,
     /// Files it may have open.
     pub open_files_limit: Option<u64>,
-    /// TCP sockets of the machine that hold a port, those in TIME_WAIT included.
+    /// Ports that this worker's connections hold: opened within the last minute (a closed one keeps its port for that
+    /// long), or in flight, whichever are more.
     pub ports_used: Option<u64>,
     /// Ports that the system gives to outgoing connections.
     pub ports_limit: Option<u64>,

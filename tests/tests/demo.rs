@@ -152,12 +152,7 @@ fn help_names_the_seeds_flags_with_their_defaults() {
     ended.expect_stdout(&["Usage: fluxfleet", "run", "demo", "sim"]);
     let ended = fluxfleet(&["run", "--help"]);
     ended.expect_code(0);
-    ended.expect_stdout(&[
-        "--url <URL>",
-        "http://localhost:8000",
-        "--requests <N>",
-        "[default: 20]",
-    ]);
+    ended.expect_stdout(&["--url <URL>", "http://localhost:8000", "--requests <N>", "[default: 20]"]);
     ended.expect_stdout(&["--concurrent <N>", "[default: 3]", "--strategies <NAME>", "[default: baseline]"]);
     ended.expect_stdout(&["baseline, model_pool, batch, async, all", "--plot", "--save"]);
     for args in [&["demo", "--help"][..], &["sim", "--help"], &["--version"]] {

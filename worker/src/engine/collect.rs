@@ -1,6 +1,6 @@
 //! The collector: one thread per trial that merges what the load threads recorded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -268,6 +268,7 @@ impl<'a> Collector<'a> {
         self.in_flight += in_flight;
         self.condition.health.socket_errors += socket_errors;
         self.condition.health.poll_delay.merge(&poll_delay);
+        self.condition.opened(tallies.warmup.connections + tallies.measured.connections, at);
         self.condition.used(thread, processor_time, at);
         self.to = self.to.max(at);
         tallies.clear();
@@ -315,7 +316,7 @@ impl<'a> Collector<'a> {
     /// Gives off an interval of each phase in which something happened, and one at least.
     async fn give_intervals(&mut self) {
         let Tallies { warmup, measured } = std::mem::take(&mut self.pending);
-        let mut health = Some(Box::new(self.condition.take()));
+        let mut health = Some(Box::new(self.condition.take(self.in_flight, self.to)));
         let phases = [(Phase::Warmup, warmup), (Phase::Measure, measured)];
         let empty = phases.iter().all(|(_, tally)| tally.is_empty());
         for (phase, tally) in phases {
@@ -396,7 +397,12 @@ struct Condition {
     /// By thread: processor time used, and the time it was used in. A thread that ends may have been heard twice in
     /// an interval.
     busy: Vec<(Duration, Duration)>,
+    /// Connections opened within the last [`HELD`], by the time they were heard of.
+    opened: VecDeque<(Mono, u64)>,
 }
+
+/// How long a port stays taken after its connection was closed: Linux's TIME_WAIT.
+const HELD: Duration = Duration::from_secs(60);
 
 impl Condition {
     fn new(threads: usize) -> Self {
@@ -405,6 +411,7 @@ impl Condition {
             cores: Cores::default(),
             threads: vec![None; threads],
             busy: vec![(Duration::ZERO, Duration::ZERO); threads],
+            opened: VecDeque::new(),
         }
     }
 
@@ -420,8 +427,24 @@ impl Condition {
         *span += at.since(since);
     }
 
+    fn opened(&mut self, connections: u64, at: Mono) {
+        if connections > 0 {
+            self.opened.push_back((at, connections));
+        }
+    }
+
+    /// Ports that this worker's connections hold: those opened lately, each of which holds its port even if it was
+    /// closed since, or those in flight, whichever are more.
+    fn ports(&mut self, in_flight: u64, now: Mono) -> u64 {
+        while self.opened.front().is_some_and(|(at, _)| now.since(*at) > HELD) {
+            self.opened.pop_front();
+        }
+        self.opened.iter().map(|(_, n)| n).sum::<u64>().max(in_flight)
+    }
+
     /// What was seen since this was last asked.
-    fn take(&mut self) -> Health {
+    fn take(&mut self, in_flight: u64, now: Mono) -> Health {
+        let ports = self.ports(in_flight, now);
         let seen = std::mem::take(&mut self.health);
         let heard = self.busy.iter_mut().map(std::mem::take).filter(|(_, span)| !span.is_zero());
         Health {
@@ -429,7 +452,7 @@ impl Condition {
             cores_busy: self.cores.busy(),
             open_files: health::open_files(),
             open_files_limit: health::open_files_limit(),
-            ports_used: health::ports_used(),
+            ports_used: Some(ports),
             ports_limit: health::ports_limit(),
             resident_bytes: health::resident_bytes(),
             ..seen
@@ -457,8 +480,20 @@ mod tests {
         condition.used(0, Duration::from_millis(50), at(100));
         // Its last part, right behind the one it was asked for.
         condition.used(0, Duration::from_millis(70), at(200));
-        assert_eq!(condition.take().threads_busy, [0.35, 0.2]);
+        assert_eq!(condition.take(0, Mono::default()).threads_busy, [0.35, 0.2]);
         condition.used(2, Duration::from_millis(90), at(100));
-        assert_eq!(condition.take().threads_busy, [0.9]);
+        assert_eq!(condition.take(0, Mono::default()).threads_busy, [0.9]);
+    }
+
+    #[test]
+    fn a_port_counts_for_a_minute_after_its_connection_was_opened() {
+        let at = |s| Mono::default() + Duration::from_secs(s);
+        let mut condition = Condition::new(1);
+        condition.opened(5, at(1));
+        condition.opened(0, at(2));
+        condition.opened(7, at(30));
+        assert_eq!(condition.ports(3, at(61)), 12);
+        assert_eq!(condition.ports(3, at(62)), 7);
+        assert_eq!(condition.ports(9, at(62)), 9);
     }
 }

@@ -3,7 +3,7 @@
 use fluxfleet_proto::load::NO_LIMIT;
 use rlimit::Resource;
 
-use crate::health::{ports_limit, ports_used};
+use crate::health::ports_limit;
 
 /// Descriptors that a trial needs beside its connections: runtimes, the stream, name look-ups.
 const SPARE: u64 = 64;
@@ -21,7 +21,7 @@ pub(super) fn make_room(in_flight: u32) -> Result<(), String> {
         }
         return Ok(());
     }
-    ports(in_flight, ports_used(), ports_limit())?;
+    ports(in_flight, ports_limit())?;
     let Ok((soft, hard)) = Resource::NOFILE.get() else { return Ok(()) };
     let needed = needed(open_now(), in_flight);
     if soft >= needed {
@@ -37,19 +37,17 @@ pub(super) fn make_room(in_flight: u32) -> Result<(), String> {
     ))
 }
 
-/// Whether there are ports for this many connections to one address beside those in use. Where the system does not
+/// Whether there are ports for this many connections to one address. Where the system does not
 /// tell, the load finds out.
-fn ports(in_flight: u32, used: Option<u64>, limit: Option<u64>) -> Result<(), String> {
+fn ports(in_flight: u32, limit: Option<u64>) -> Result<(), String> {
     let Some(limit) = limit else { return Ok(()) };
-    // Ports in use by connections to elsewhere, or by listeners outside the range, do not count against these; so
-    // only what can never fit is refused.
+    // A port may be used once for each address connected to; so only what can never fit is refused.
     if u64::from(in_flight) <= limit {
         return Ok(());
     }
-    let used = used.map_or_else(String::new, |used| format!(" ({used} of them in use)"));
     Err(format!(
         "{in_flight} requests in flight need as many ports and this machine has {limit} for outgoing \
-         connections{used}; widen `net.ipv4.ip_local_port_range`, hold fewer in flight, or spread them over more \
+         connections; widen `net.ipv4.ip_local_port_range`, hold fewer in flight, or spread them over more \
          machines"
     ))
 }
@@ -90,9 +88,9 @@ mod tests {
 
     #[test]
     fn more_connections_than_ports_are_refused_before_the_load() {
-        assert_eq!(ports(28_232, Some(9), Some(28_232)), Ok(()));
-        let error = ports(28_233, Some(9), Some(28_232)).expect_err("one too many");
-        assert!(error.contains("28232") && error.contains("9 of them"), "{error}");
-        assert_eq!(ports(u32::MAX, None, None), Ok(()));
+        assert_eq!(ports(28_232, Some(28_232)), Ok(()));
+        let error = ports(28_233, Some(28_232)).expect_err("one too many");
+        assert!(error.contains("28232"), "{error}");
+        assert_eq!(ports(u32::MAX, None), Ok(()));
     }
 }

@@ -101,7 +101,7 @@ pub(super) fn reason(reason: &Reason) -> String {
             )
         }
         Reason::FewPorts { strategy, worker, most, limit } => format!(
-            "{strategy}: the machine of worker {worker} used {most} of {limit} ports for outgoing connections"
+            "{strategy}: worker {worker} used {most} of its machine's {limit} ports for outgoing connections"
         ),
     }
 }

@@ -87,7 +87,7 @@ pub(super) fn reason(reason: &Reason) -> String {
             format!("{strategy}: 工作节点 {worker} 打开了 {most} / {limit} 个文件; 请提高上限 (ulimit -n)")
         }
         Reason::FewPorts { strategy, worker, most, limit } => {
-            format!("{strategy}: 工作节点 {worker} 所在机器的出站端口已用 {most} / {limit} 个")
+            format!("{strategy}: 工作节点 {worker} 已用其机器的出站端口 {most} / {limit} 个")
         }
     }
 }
