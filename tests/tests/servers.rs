@@ -235,3 +235,16 @@ fn a_plan_ends_the_same_over_tls_and_over_http_2() {
         expect_all_well(&nginx, &[&plan, driver, &args[..]].concat());
     }
 }
+
+#[test]
+fn nginx_may_end_a_connection_of_http_2_after_seven_requests() {
+    set_up();
+    let files = tempfile::tempdir().expect("a directory");
+    let certificate = Certificate::new(files.path());
+    let nginx = Peer::nginx(Nginx {
+        keepalive_requests: Some(7),
+        certificate: Some(&certificate),
+        ..Nginx::default()
+    });
+    expect_sevens(&nginx, &["--http", "2", "--ca", certificate.as_arg()]);
+}

@@ -31,7 +31,11 @@
 //! before a single byte of the request was written to it: only then it goes out on another connection. Over TLS
 //! it cannot be told what was written before an error, so there the look at the connection beforehand has to
 //! do. hyper-util, under reqwest, has the same rule: its `retry_canceled_requests` resends only a request that
-//! was handed back unsent. reqwest's own retries are switched off.
+//! was handed back unsent. reqwest's own retries are switched off for HTTP/1.1.
+//!
+//! HTTP/2 tells more: a service that ends a connection names the last request that it has begun (GOAWAY), and may
+//! refuse one (REFUSED_STREAM). What it has not begun, reqwest sends again, at most twice; without that, each end
+//! of a connection, which nginx brings about after a thousand requests, would fail all that is in flight on it.
 //!
 //! # Kept connections
 //! Before a kept connection is used, what the runtime knows about its socket is looked at: a close, or bytes

@@ -42,14 +42,14 @@ impl General {
             // The environment's proxies are not the plan's.
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
             .pool_idle_timeout(IDLE_LIMIT)
             .pool_max_idle_per_host(usize::MAX)
             .tcp_nodelay(true)
             .dns_resolver(Arc::new(System))
             .tls_backend_preconfigured(tls.config(protocols)?);
         builder = match http {
-            HttpVersion::One => builder.http1_only(),
+            HttpVersion::One => builder.http1_only().retry(reqwest::retry::never()),
+            // With reqwest's retries of what the service says it has not begun: see the module above.
             HttpVersion::Two => builder.http2_prior_knowledge(),
         };
         if let Some(proxy) = proxy {
