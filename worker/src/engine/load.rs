@@ -76,8 +76,11 @@ impl Drop for Obituary {
 /// The thread's body.
 pub(super) fn run(load: Load) {
     let mut obituary = Obituary(Some(load.parts.clone()));
-    // Whatever else this machine does can wait for some microseconds; a request that is due cannot.
-    health::prefer(BEFORE_OTHERS);
+    // Whatever else this machine does can wait for some microseconds; an arrival that is due cannot. A closed load has
+    // nothing that is due, and would only take the processor from a service on the same machine.
+    if load.open.is_some() {
+        health::prefer(BEFORE_OTHERS);
+    }
     let parts = load.parts.clone();
     let interval = if load.open.is_some() { EVENT_INTERVAL_OPEN } else { EVENT_INTERVAL_CLOSED };
     let runtime = Builder::new_current_thread()
