@@ -93,6 +93,8 @@ pub enum Missing {
     Stopped,
     /// No connection was opened in the measured phase.
     NoConnection,
+    /// The general driver does not tell of its connections.
+    GeneralDriver,
     /// No connection with TLS was opened in the measured phase.
     NoTls,
     /// Every arrival was sent.
@@ -267,8 +269,8 @@ pub struct Requests {
     pub polls: u64,
     /// Redirects followed.
     pub redirects: u64,
-    /// Connections opened.
-    pub connections: u64,
+    /// Connections opened. `None`: the general driver carried the requests, which does not tell.
+    pub connections: Option<u64>,
     /// Bytes of answer bodies.
     pub bytes_received: u64,
 }

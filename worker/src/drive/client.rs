@@ -23,7 +23,7 @@ pub(crate) struct ClientOptions {
     pub(crate) limit: u64,
     /// Whom to trust.
     pub(crate) tls: TlsOptions,
-    /// Which driver to use.
+    /// Which driver was asked for.
     pub(crate) driver: DriverChoice,
     /// Which HTTP to speak.
     pub(crate) http: HttpVersion,
@@ -50,15 +50,6 @@ impl ClientOptions {
             proxy: proxy.map_err(|e| format!("the proxy is no URL ({e}); correct the plan's proxy"))?,
         })
     }
-
-    /// Whether [`General`] is to be used.
-    fn general(&self) -> bool {
-        match self.driver {
-            DriverChoice::Auto => self.http == HttpVersion::Two || self.proxy.is_some(),
-            DriverChoice::Direct => false,
-            DriverChoice::General => true,
-        }
-    }
 }
 
 /// A load thread's own client: connections are never shared between threads.
@@ -74,7 +65,8 @@ impl Client {
     /// A client without connections.
     pub(crate) fn new(options: ClientOptions) -> Self {
         let direct = Direct::new(options.tls.clone());
-        Self { direct, general: OnceCell::new(), uses_general: options.general(), options }
+        let uses_general = options.driver.is_general(options.http, options.proxy.is_some());
+        Self { direct, general: OnceCell::new(), uses_general, options }
     }
 
     /// Builds ahead what the first request to this origin would have to wait for.
