@@ -204,7 +204,7 @@ impl<'a> Collector<'a> {
             }
         }
         self.control.gate.complete();
-        // Merging takes milliseconds at a time, and must not take them from a load thread on the same core. Not before
+        // Merging must not take the processor from a load thread on the same core. Not before
         // those are started: they would begin behind the others too.
         health::prefer(BEHIND_OTHERS);
         self.condition.begin();
