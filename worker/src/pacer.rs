@@ -8,7 +8,6 @@
 
 mod alarm;
 
-use std::iter::Peekable;
 use std::time::Duration;
 
 use fluxfleet_proto::clock::Mono;
@@ -57,43 +56,36 @@ pub(crate) enum Step {
     Done,
 }
 
+/// The arrivals of a thread, in their order.
+pub(crate) trait Arrivals: Iterator<Item = Due> {
+    /// When the trial's time is up, since its start, as far as the arrivals taken so far tell: a time limit that
+    /// counts from the end of a warm-up of so many items is known once these have been taken.
+    fn time_up(&self) -> Option<Duration>;
+}
+
 /// Why arrivals that the pacer gives up are not sent.
 pub(crate) const GIVEN_UP: NotSentReason = NotSentReason::NoPlace;
 
 /// One thread's pacer.
 #[derive(Debug)]
-pub(crate) struct Pacer<I: Iterator<Item = Due>> {
-    arrivals: Peekable<I>,
+pub(crate) struct Pacer<A> {
+    arrivals: A,
+    /// The first that has neither been sent nor given up.
+    next: Option<Due>,
     start: Mono,
     places: usize,
     when_full: WhenFull,
-    /// When arrivals that still wait for a place are given up.
-    time_up: Option<Mono>,
     /// Arrivals meant to start before this had to wait for a place.
     full_until: Option<Mono>,
     full: bool,
     closed: bool,
 }
 
-impl<I: Iterator<Item = Due>> Pacer<I> {
+impl<A: Arrivals> Pacer<A> {
     /// Arrivals that count from `start`, of which `places` may be in flight at a time.
-    pub(crate) fn new(
-        arrivals: I,
-        start: Mono,
-        places: usize,
-        when_full: WhenFull,
-        time_up: Option<Mono>,
-    ) -> Self {
-        Self {
-            arrivals: arrivals.peekable(),
-            start,
-            places,
-            when_full,
-            time_up,
-            full_until: None,
-            full: false,
-            closed: false,
-        }
+    pub(crate) fn new(mut arrivals: A, start: Mono, places: usize, when_full: WhenFull) -> Self {
+        let next = arrivals.next();
+        Self { arrivals, next, start, places, when_full, full_until: None, full: false, closed: false }
     }
 
     /// What is to be done now. To be asked again until it says to wait.
@@ -101,23 +93,24 @@ impl<I: Iterator<Item = Due>> Pacer<I> {
         if self.closed {
             return Step::Done;
         }
-        let Some(&due) = self.arrivals.peek() else { return Step::Done };
+        let Some(due) = self.next else { return Step::Done };
         let intended = self.start + due.at;
         if intended > now {
             return Step::Wait(intended);
         }
         if self.places > 0 {
             self.places -= 1;
-            self.arrivals.next();
+            self.next = self.arrivals.next();
             let waited = self.full_until.is_some_and(|until| intended < until);
             return Step::Send { due, intended, lateness: (!waited).then(|| now.since(intended)) };
         }
-        if self.when_full == WhenFull::Drop || self.time_up.is_some_and(|end| now >= end) {
-            self.arrivals.next();
+        let time_up = self.arrivals.time_up().map(|end| self.start + end);
+        if self.when_full == WhenFull::Drop || time_up.is_some_and(|end| now >= end) {
+            self.next = self.arrivals.next();
             return Step::GiveUp { due, intended };
         }
         self.full = true;
-        Step::Full(self.time_up)
+        Step::Full(time_up)
     }
 
     /// A request has ended.
@@ -150,13 +143,37 @@ mod tests {
         Due { at: Duration::from_millis(ms), lane: 0, claim }
     }
 
+    /// Arrivals at these milliseconds.
+    struct Listed {
+        times: std::slice::Iter<'static, u64>,
+        /// Known once no more than so many arrivals are left.
+        time_up: Option<(usize, u64)>,
+    }
+
+    impl Iterator for Listed {
+        type Item = Due;
+
+        fn next(&mut self) -> Option<Due> {
+            self.times.next().map(|&ms| due(ms))
+        }
+    }
+
+    impl Arrivals for Listed {
+        fn time_up(&self) -> Option<Duration> {
+            self.time_up
+                .filter(|(left, _)| self.times.len() <= *left)
+                .map(|(_, ms)| Duration::from_millis(ms))
+        }
+    }
+
     fn pacer(
         times: &'static [u64],
         places: usize,
         when_full: WhenFull,
         time_up: Option<u64>,
-    ) -> Pacer<impl Iterator<Item = Due>> {
-        Pacer::new(times.iter().map(|&ms| due(ms)), START, places, when_full, time_up.map(at))
+    ) -> Pacer<Listed> {
+        let time_up = time_up.map(|ms| (times.len(), ms));
+        Pacer::new(Listed { times: times.iter(), time_up }, START, places, when_full)
     }
 
     fn send(ms: u64, lateness: Option<u64>) -> Step {
@@ -209,6 +226,18 @@ mod tests {
             assert_eq!(pacer.step(at(5)), Step::GiveUp { due: due(ms), intended: at(ms) });
         }
         assert_eq!(pacer.step(at(5)), Step::Done);
+    }
+
+    #[test]
+    fn a_time_limit_that_shows_during_the_load_counts_from_then_on() {
+        let times = Listed { times: [0, 2, 4].iter(), time_up: Some((0, 5)) };
+        let mut pacer = Pacer::new(times, START, 1, WhenFull::Wait);
+        assert_eq!(pacer.step(at(0)), send(0, Some(0)));
+        assert_eq!(pacer.step(at(2)), Step::Full(None), "not known yet");
+        pacer.release(at(3));
+        assert_eq!(pacer.step(at(3)), send(2, None));
+        assert_eq!(pacer.step(at(4)), Step::Full(Some(at(5))));
+        assert_eq!(pacer.step(at(5)), Step::GiveUp { due: due(4), intended: at(4) });
     }
 
     #[test]

@@ -274,8 +274,8 @@ impl<'a> Asked<'a> {
         // Read last: what comes before belongs to the lateness, what comes after to the service.
         let facts = Facts { claim, intended, sent: Clock::now(), lane };
         recorder.borrow_mut().begin(&facts);
-        let facts_sent = facts.sent;
-        Self { recorder, facts, progress: Progress::starting(facts_sent), ended: false }
+        let progress = Progress::starting(facts.sent);
+        Self { recorder, facts, progress, ended: false }
     }
 
     /// When it went out.

@@ -6,6 +6,8 @@ mod submit_poll;
 mod template;
 mod url;
 
+use std::num::NonZeroU32;
+
 use fluxfleet_proto::trial::{Assignment, Method, Workload};
 use thiserror::Error;
 
@@ -79,10 +81,10 @@ impl Strategy {
     }
 
     /// Items that a full request asks for.
-    pub(crate) fn size(&self) -> u32 {
+    pub(crate) fn size(&self) -> NonZeroU32 {
         match &self.how {
             How::Batch(batch) => batch.size(),
-            How::Single(_) | How::SubmitPoll(_) => 1,
+            How::Single(_) | How::SubmitPoll(_) => NonZeroU32::MIN,
         }
     }
 

@@ -1,7 +1,6 @@
 //! A load thread: one runtime, one client, its own connections and recorder.
 
 use std::cell::RefCell;
-use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -120,38 +119,28 @@ fn ready(load: Load, runtime: &tokio::runtime::LocalRuntime) -> Part {
     // the moment its slots were really free.
     let gaps = load.open.as_ref().and_then(|open| Gaps::new(open, release.planned));
     let recorder = RefCell::new(Recorder::new(load.records, gaps));
-    let Load { threads, control, strategy, target, in_flight, open, limits, parts, flushes, .. } = load;
+    let begun = {
+        let _context = runtime.enter();
+        load.begin(release.planned)
+    };
+    let begin = match begun {
+        Ok(begin) => begin,
+        Err(e) => {
+            return Part::Unable(format!("no timer for the arrivals ({e}); check the limit on open files"));
+        }
+    };
     let context = Rc::new(Context {
         thread,
-        control,
-        strategy,
-        timeout: target.timeout,
+        control: load.control,
+        strategy: load.strategy,
+        timeout: load.target.timeout,
         client,
         recorder,
         poll_delay: RefCell::default(),
         crowd: Rc::default(),
-        parts,
+        parts: load.parts,
     });
-    let begun = {
-        let _context = runtime.enter();
-        match &open {
-            None => Ok(Begin::Closed(slots(in_flight, threads, thread))),
-            Some(open) => {
-                let senders = senders(in_flight, threads);
-                let places = places(in_flight, senders, thread);
-                let of = (thread, senders);
-                let size = NonZeroU32::new(context.strategy.size()).unwrap_or(NonZeroU32::MIN);
-                Open::new(open, limits, size, of, places, release.planned)
-                    .map(|open| Begin::Open(Rc::new(open)))
-            }
-        }
-    };
-    match begun {
-        Ok(begin) => runtime.block_on(context.drive(begin, release, flushes)),
-        Err(e) => {
-            return Part::Unable(format!("no timer for the arrivals ({e}); check the limit on open files"));
-        }
-    }
+    runtime.block_on(context.drive(begin, release, load.flushes));
     finished(thread, &context.recorder, context.poll_delay.take())
 }
 
@@ -174,10 +163,28 @@ fn flush(recorder: &RefCell<Recorder>, spare: Tallies, poll_delay: Latency) -> F
     }
 }
 
+/// What the thread sends, when.
 enum Begin {
     /// So many slots.
     Closed(usize),
     Open(Rc<Open>),
+}
+
+impl Load {
+    /// The thread's own share of the load; an open one counts from `start`.
+    ///
+    /// # Errors
+    /// When the system gives no timer.
+    fn begin(&self, start: Mono) -> std::io::Result<Begin> {
+        let Some(open) = &self.open else {
+            return Ok(Begin::Closed(slots(self.in_flight, self.threads, self.thread)));
+        };
+        let senders = senders(self.in_flight, self.threads);
+        let places = places(self.in_flight, senders, self.thread);
+        let of = (self.thread, senders);
+        let open = Open::new(open, self.limits, self.strategy.size(), of, places, start)?;
+        Ok(Begin::Open(Rc::new(open)))
+    }
 }
 
 /// What one task needs from request to request.
@@ -278,7 +285,7 @@ impl Context {
     /// One place in a closed load: asks for the next items as soon as the last ones have ended.
     async fn slot(self: Rc<Self>, mut slot: ClosedSlot, start: Mono) {
         let mut desk = Desk::new(self.timeout);
-        let size = self.strategy.size();
+        let size = self.strategy.size().get();
         while let Some(claim) = self.control.claims.claim(size, slot.intended().since(start)) {
             let ended = self.request(&mut desk, claim, slot.intended(), None).await;
             slot.ended(ended);

@@ -88,9 +88,8 @@ impl Open {
         start: Mono,
     ) -> std::io::Result<Self> {
         let arrivals = Arrivals::new(load, limits, size, of);
-        let time_up = arrivals.time_up().map(|end| start + end);
         Ok(Self {
-            pacer: RefCell::new(Pacer::new(arrivals, start, places, load.when_full, time_up)),
+            pacer: RefCell::new(Pacer::new(arrivals, start, places, load.when_full)),
             alarm: Alarm::new()?,
             idle: RefCell::default(),
             over: Cell::new(false),

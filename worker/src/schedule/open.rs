@@ -42,16 +42,17 @@ impl Arrivals {
         }
     }
 
-    /// When the trial's time is up, since the start, as far as it is known by now.
-    pub(crate) fn time_up(&self) -> Option<Duration> {
+    fn is_mine(&self, lane: u32) -> bool {
+        self.lanes.hold(lane) && (lane - self.lanes.first) % self.threads == self.thread
+    }
+}
+
+impl crate::pacer::Arrivals for Arrivals {
+    fn time_up(&self) -> Option<Duration> {
         match (self.phases.measured_until(), self.length) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
-    }
-
-    fn is_mine(&self, lane: u32) -> bool {
-        self.lanes.hold(lane) && (lane - self.lanes.first) % self.threads == self.thread
     }
 }
 

@@ -21,8 +21,8 @@ impl Batch {
         &self.endpoint
     }
 
-    pub(super) fn size(&self) -> u32 {
-        self.size.get()
+    pub(super) fn size(&self) -> NonZeroU32 {
+        self.size
     }
 
     pub(super) async fn ask(&self, items: u32, body: &[u8], client: &Client, progress: &Progress) -> Verdict {
