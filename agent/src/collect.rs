@@ -2,49 +2,106 @@
 
 mod cgroup;
 mod gpus;
-mod lane;
 pub mod nvml;
+mod own;
+mod poller;
+mod reader;
 mod system;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fluxfleet_proto::reading::{Absence, AbsenceReason, Device, GpuReading, GpuUuid, SystemReading};
+use fluxfleet_proto::latency::Latency;
+use fluxfleet_proto::metric::GpuMetric;
+use fluxfleet_proto::reading::{
+    Absence, AbsenceReason, Device, GpuEvent, GpuReading, GpuUuid, Occasion, SystemReading,
+};
 
-pub(crate) use gpus::fit;
-use lane::{Lane, Silence};
+use own::Own;
+use poller::Poller;
+use reader::{Reader, Silence};
 use system::System;
 
 use crate::config::GpuSource;
 use crate::error::AgentError;
 
+/// How long calls took, by their names.
+pub type Calls = BTreeMap<&'static str, Latency>;
+
 /// Reads the GPUs of one host.
 ///
-/// It lives on an OS thread of its own and may block there. What it has to hold to is checked by
+/// It is used on OS threads of their own and may block there: on one, unless a call hangs, and then on another one for
+/// the GPUs that do not. What it has to hold to is checked by
 /// [`testing::check_gpu_collector`](crate::testing::check_gpu_collector).
-pub trait GpuCollector: Send {
+pub trait GpuCollector: Send + Sync {
     /// The GPUs, in an order that stays; UUIDs are unique and never empty. An empty list: there are none.
     ///
     /// # Errors
-    /// Why they cannot be seen. Then [`read`](Self::read) answers with nothing.
-    fn devices(&mut self) -> Result<Vec<Device>, Absence>;
+    /// Why they cannot be seen. They are then not read.
+    fn devices(&self) -> Result<Vec<Device>, Absence>;
 
-    /// One reading per device, now. What cannot be read is absent with its reason.
-    fn read(&mut self) -> Vec<GpuReading>;
+    /// One GPU's numbers, now: those of [`metrics_of`] the occasion, each read or absent with its reason.
+    fn read(&self, uuid: &GpuUuid, occasion: Occasion) -> GpuReading;
+
+    /// How long its calls took so far, by their names. Never waits.
+    fn calls(&self) -> Calls {
+        Calls::new()
+    }
+
+    /// What the driver reported of GPUs since this was last asked. Never waits.
+    fn events(&self) -> Vec<GpuEvent> {
+        Vec::new()
+    }
+}
+
+/// The numbers of a GPU that are read on an occasion.
+pub fn metrics_of(occasion: Occasion) -> &'static [GpuMetric] {
+    use GpuMetric as M;
+    match occasion {
+        Occasion::Fast => &[M::PowerW, M::PowerInstantW, M::EnergyJ],
+        Occasion::Normal => &[
+            M::UtilizationPercent,
+            M::MemoryUtilizationPercent,
+            M::MemoryUsedBytes,
+            M::MemoryReservedBytes,
+            M::MemoryTotalBytes,
+            M::PowerW,
+            M::EnergyJ,
+            M::TemperatureC,
+            M::SmClockMhz,
+            M::MemoryClockMhz,
+            M::PerformanceState,
+        ],
+        Occasion::Slow => &[
+            M::PowerLimitW,
+            M::EncoderPercent,
+            M::DecoderPercent,
+            M::PcieGeneration,
+            M::PcieWidth,
+            M::PcieReceivedBytesPerS,
+            M::PcieSentBytesPerS,
+            M::PcieReplays,
+            M::NvlinksUp,
+            M::EccCorrected,
+            M::EccUncorrected,
+            M::ComputeProcesses,
+        ],
+        Occasion::Start(_) | Occasion::End(_) => {
+            &[M::MemoryUsedBytes, M::MemoryReservedBytes, M::MemoryTotalBytes, M::PowerW, M::EnergyJ]
+        }
+        Occasion::Event => &[],
+    }
 }
 
 /// A GPU of which nothing can be read.
-pub fn all_absent(uuid: GpuUuid, absence: &Absence) -> GpuReading {
-    let absent = || Err(absence.clone());
+pub fn all_absent(uuid: GpuUuid, occasion: Occasion, absence: &Absence) -> GpuReading {
+    let normal = occasion == Occasion::Normal;
+    let slow = occasion == Occasion::Slow;
     GpuReading {
-        uuid,
-        utilization_percent: absent(),
-        memory_used_bytes: absent(),
-        memory_total_bytes: absent(),
-        power_w: absent(),
-        energy_j: absent(),
-        temperature_c: absent(),
-        sm_clock_mhz: absent(),
-        throttle: Err(absence.clone()),
+        values: metrics_of(occasion).iter().map(|metric| (*metric, Err(absence.clone()))).collect(),
+        throttle: normal.then(|| Err(absence.clone())),
+        processes: slow.then(|| Err(absence.clone())),
+        ..GpuReading::new(uuid)
     }
 }
 
@@ -53,8 +110,9 @@ pub fn all_absent(uuid: GpuUuid, absence: &Absence) -> GpuReading {
 /// A thread that hangs in a driver is left behind: dropping this never waits for it.
 #[derive(Debug)]
 pub(crate) struct Collectors {
-    gpus: Lane<Box<dyn GpuCollector>>,
-    system: Lane<System>,
+    gpus: Poller,
+    system: Reader<System>,
+    own: Own,
 }
 
 impl Collectors {
@@ -68,48 +126,48 @@ impl Collectors {
             }
         };
         Ok(Self {
-            gpus: Lane::start("gpu", open).map_err(started("GPUs"))?,
-            system: Lane::start("system", System::new).map_err(started("system metrics"))?,
+            gpus: Poller::start(open).map_err(started("GPUs"))?,
+            system: Reader::start("system", System::new).map_err(started("system metrics"))?,
+            own: Own::default(),
         })
     }
 
     /// The GPUs, or why they cannot be seen.
-    pub(crate) async fn devices(&self, within: Duration) -> Result<Vec<Device>, Absence> {
-        match self.gpus.ask(within, |gpus| gpus.devices()).await {
-            Ok(devices) => devices,
-            Err(silence) => {
-                let absence = silence.absence("GPU", within);
-                tracing::warn!("{}: GPU readings are absent, system metrics go on", absence.detail);
-                Err(absence)
-            }
+    pub(crate) async fn devices(&mut self, within: Duration) -> Result<Vec<Device>, Absence> {
+        let devices = self.gpus.devices(within).await;
+        if let Err(silence) = &devices {
+            let absence = silence.absence("GPU", within);
+            tracing::warn!("{}: GPU readings are absent, system metrics go on", absence.detail);
+            return Err(absence);
         }
+        devices.unwrap_or_else(|silence| Err(silence.absence("GPU", within)))
     }
 
-    /// Reads host and GPUs at the same time. What does not answer within the period is absent as stale.
+    /// Reads the host, and these GPUs at the same time. What does not answer in time is absent as stale.
     pub(crate) async fn read(
-        &self,
+        &mut self,
         devices: &[Device],
+        occasion: Occasion,
         within: Duration,
     ) -> (SystemReading, Vec<GpuReading>) {
-        let gpus = async {
-            if devices.is_empty() {
-                return Vec::new();
-            }
-            match self.gpus.ask(within, |gpus| gpus.read()).await {
-                Ok(readings) => fit(devices, readings),
-                Err(silence) => {
-                    let absence = silence.absence("GPU", within);
-                    devices.iter().map(|device| all_absent(device.uuid.clone(), &absence)).collect()
-                }
-            }
-        };
+        let Self { gpus, system, own } = self;
+        let calls = gpus.calls();
         let system = async {
-            match self.system.ask(within, System::read).await {
-                Ok(reading) => reading,
-                Err(silence) => system::all_absent(&silence.absence("system", within)),
+            match occasion {
+                Occasion::Normal => match system.ask(within, System::read).await {
+                    Ok(reading) => reading,
+                    Err(silence) => system::all_absent(&silence.absence("system", within)),
+                },
+                Occasion::Slow => SystemReading { values: own.read(&calls), core_percent: None },
+                _ => SystemReading::default(),
             }
         };
-        tokio::join!(system, gpus)
+        tokio::join!(system, gpus.read(devices, occasion, within))
+    }
+
+    /// What the driver reported of GPUs since this was last asked.
+    pub(crate) async fn events(&mut self, within: Duration) -> Vec<GpuEvent> {
+        self.gpus.events(within).await
     }
 }
 

@@ -21,6 +21,9 @@ const DEVICES_WITHIN: Duration = Duration::from_secs(15);
 /// Samples between the sampler and the session; the session takes them at once.
 const SAMPLES_AHEAD: usize = 8;
 
+/// Edges of trials that wait for the sampler; a trial has two.
+const MARKS_AHEAD: usize = 16;
+
 /// Reads this host and streams to the coordinator until the coordinator closes the stream or `cancel` is
 /// cancelled.
 ///
@@ -34,7 +37,7 @@ pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), AgentE
     if host.is_empty() {
         return Err(AgentError::NoHost);
     }
-    let collectors = Collectors::start(gpus)?;
+    let mut collectors = Collectors::start(gpus)?;
     let prepare = async {
         let devices = collectors.devices(DEVICES_WITHIN).await;
         if devices.as_ref().is_ok_and(Vec::is_empty) {
@@ -46,7 +49,8 @@ pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), AgentE
     let (devices, channel) = prepared?;
 
     let (samples_in, samples) = mpsc::channel(SAMPLES_AHEAD);
-    let (period, period_seen) = watch::channel(None);
+    let (cadence, cadence_seen) = watch::channel(None);
+    let (marks_in, marks) = mpsc::channel(MARKS_AHEAD);
     let sampler = Sampler::new(collectors, devices.clone().unwrap_or_default());
     let hello = AgentHello {
         protocol_version: PROTOCOL_VERSION,
@@ -55,12 +59,12 @@ pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), AgentE
         devices,
     };
     let sampling = async {
-        sampler.run(period_seen, samples_in).await;
+        sampler.run(cadence_seen, marks, samples_in).await;
         // It ends when the session's ends of the channels are gone, and the session's result is what counts.
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        ended = Session::new(coordinator, period).run(channel, hello, samples, cancel) => ended,
+        ended = Session::new(coordinator, cadence, marks_in).run(channel, hello, samples, cancel) => ended,
         () = sampling => Ok(()),
     }
 }

@@ -2,13 +2,19 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use fluxfleet_agent::AgentError;
+use fluxfleet_agent::collect::metrics_of;
 use fluxfleet_agent::testing::{ScriptedCollector, Step, device, gate, reading};
 use fluxfleet_proto::PROTOCOL_VERSION;
-use fluxfleet_proto::message::{AgentCommand, AgentReport};
-use fluxfleet_proto::reading::{Absence, AbsenceReason, HostSample};
+use fluxfleet_proto::id::TrialId;
+use fluxfleet_proto::message::{AgentCommand, AgentReport, Cadence};
+use fluxfleet_proto::metric::{GpuMetric, HostMetric};
+use fluxfleet_proto::reading::{
+    Absence, AbsenceReason, GpuEvent, GpuEventKind, GpuReading, HostSample, Occasion, Reading,
+};
 use support::{Agent, Coordinator, network};
 use tokio::io::AsyncWriteExt as _;
 use tonic::Status;
@@ -18,6 +24,23 @@ const SHORT: Duration = Duration::from_millis(20);
 
 fn two_gpus() -> ScriptedCollector {
     ScriptedCollector::new(Ok(vec![device("GPU-a"), device("GPU-b")]))
+}
+
+fn step(uuid: &str) -> Step {
+    Step::Read(Box::new(reading(uuid)))
+}
+
+fn power(gpu: &GpuReading) -> Reading {
+    gpu.values.value(GpuMetric::PowerW)
+}
+
+fn host(sample: &HostSample, metric: HostMetric) -> Reading {
+    sample.system.values.value(metric)
+}
+
+/// Those of the normal lane; events come in between.
+fn normal(samples: &[HostSample]) -> impl Iterator<Item = &HostSample> {
+    samples.iter().filter(|sample| sample.occasion == Occasion::Normal)
 }
 
 fn numbers(samples: &[HostSample]) -> Vec<u64> {
@@ -37,9 +60,9 @@ async fn an_agent_introduces_its_host_and_gpus_and_samples_what_it_is_told_to_wa
     assert_eq!(first.seq, 0);
     assert_eq!(first.gpus, [reading("GPU-a"), reading("GPU-b")]);
     assert!(first.wall_ns > 0);
-    assert!(first.system.memory_used_bytes.is_ok(), "{:?}", first.system);
-    assert!(first.system.memory_total_bytes.is_ok(), "{:?}", first.system);
-    assert_eq!(first.system.cpu_percent.clone().unwrap_err().reason, AbsenceReason::NotYet);
+    assert!(host(&first, HostMetric::MemoryUsedBytes).is_ok(), "{:?}", first.system);
+    assert!(host(&first, HostMetric::MemoryTotalBytes).is_ok(), "{:?}", first.system);
+    assert_eq!(host(&first, HostMetric::CpuPercent).unwrap_err().reason, AbsenceReason::NotYet);
 
     let second = stream.one_sample().await;
     assert_eq!(second.seq, 1);
@@ -69,9 +92,9 @@ async fn cpu_usage_comes_as_soon_as_there_is_something_to_measure() {
     let agent = Agent::start(&coordinator.address, two_gpus());
     let mut stream = coordinator.welcomed().await;
     stream.watch(SHORT).await;
-    let samples = stream.samples_until(|sample| sample.system.cpu_percent.is_ok()).await;
+    let samples = stream.samples_until(|sample| host(sample, HostMetric::CpuPercent).is_ok()).await;
     let [earlier @ .., first] = &samples[..] else { panic!("no sample") };
-    assert!((0.0..=100.0).contains(first.system.cpu_percent.as_ref().unwrap()));
+    assert!((0.0..=100.0).contains(&host(first, HostMetric::CpuPercent).unwrap()));
     assert!(!earlier.is_empty(), "the first sample has nothing to compare with");
     drop(stream);
     agent.ended().await.unwrap();
@@ -129,24 +152,57 @@ async fn gpus_that_hang_are_stale_while_the_system_goes_on_and_come_back_when_th
     let mut coordinator = Coordinator::start().await;
     let both = vec![reading("GPU-a"), reading("GPU-b")];
     let (open, closed) = gate();
-    let hanging = two_gpus().then(Step::Read(both.clone())).then(Step::Hang(closed));
+    let hanging = two_gpus().then(step("GPU-a")).then(step("GPU-b")).then(Step::Hang(closed));
     let agent = Agent::start(&coordinator.address, hanging);
     let mut stream = coordinator.welcomed().await;
     assert_eq!(stream.one_sample().await.gpus, both);
 
     stream.watch(SHORT).await;
-    let hung =
-        stream.samples_until(|sample| sample.seq >= 3 && sample.system.memory_used_bytes.is_ok()).await;
-    for gpu in hung.iter().flat_map(|sample| &sample.gpus) {
-        assert_eq!(gpu.power_w.as_ref().unwrap_err().reason, AbsenceReason::Stale);
-        assert_eq!(gpu.throttle.as_ref().unwrap_err().reason, AbsenceReason::Stale);
+    let until_third = |sample: &HostSample| {
+        sample.seq >= 3
+            && sample.occasion == Occasion::Normal
+            && host(sample, HostMetric::MemoryUsedBytes).is_ok()
+    };
+    let hung = stream.samples_until(until_third).await;
+    for gpu in normal(&hung).flat_map(|sample| &sample.gpus) {
+        assert_eq!(power(gpu).unwrap_err().reason, AbsenceReason::Stale);
+        assert_eq!(gpu.throttle.clone().unwrap().unwrap_err().reason, AbsenceReason::Stale);
     }
+    let gone =
+        |event: &GpuEvent| matches!(&event.kind, GpuEventKind::Gone(a) if a.reason == AbsenceReason::Stale);
+    assert!(hung.iter().flat_map(|sample| &sample.events).any(gone), "it is told that they are gone");
 
     drop(open);
-    let back = stream.samples_until(|sample| sample.gpus[0].power_w.is_ok()).await;
-    assert_eq!(back.last().unwrap().gpus, both);
+    let back =
+        stream.samples_until(|sample| sample.events.iter().any(|e| e.kind == GpuEventKind::Back)).await;
+    assert_eq!(normal(&back).last().unwrap().gpus, both);
     let all = numbers(&[hung, back].concat());
     assert_eq!(all, (1..=all.len() as u64).collect::<Vec<_>>(), "the numbers have no holes");
+    drop(stream);
+    agent.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_gpu_that_hangs_for_long_is_left_alone_and_the_others_are_read_again() {
+    let mut coordinator = Coordinator::start().await;
+    let (open, closed) = gate();
+    let agent = Agent::start(&coordinator.address, two_gpus().then(Step::Hang(closed)));
+    let mut stream = coordinator.welcomed().await;
+    stream.watch(SHORT).await;
+    let others_go_on = |sample: &HostSample| {
+        sample.occasion == Occasion::Normal
+            && power(&sample.gpus[0]).is_err()
+            && power(&sample.gpus[1]).is_ok()
+    };
+    let samples = stream.samples_until(others_go_on).await;
+    let hung = power(&samples.last().unwrap().gpus[0]).unwrap_err();
+    assert_eq!(hung.reason, AbsenceReason::Stale);
+    assert!(hung.detail.contains("hangs in the driver"), "{hung}");
+    drop(open);
+    let both = |sample: &HostSample| {
+        sample.occasion == Occasion::Normal && sample.gpus.iter().all(|gpu| power(gpu).is_ok())
+    };
+    stream.samples_until(both).await;
     drop(stream);
     agent.ended().await.unwrap();
 }
@@ -158,9 +214,9 @@ async fn a_collector_that_crashes_is_absent_with_the_reason_and_the_system_goes_
     let mut stream = coordinator.welcomed().await;
     for _ in 0..2 {
         let sample = stream.one_sample().await;
-        let absence = sample.gpus[1].energy_j.clone().unwrap_err();
+        let absence = sample.gpus[1].values.value(GpuMetric::EnergyJ).unwrap_err();
         assert_eq!(absence, Absence::new(AbsenceReason::Error, "the GPU thread has crashed"));
-        assert!(sample.system.memory_total_bytes.is_ok());
+        assert!(host(&sample, HostMetric::MemoryTotalBytes).is_ok());
     }
     drop(stream);
     agent.ended().await.unwrap();
@@ -169,15 +225,58 @@ async fn a_collector_that_crashes_is_absent_with_the_reason_and_the_system_goes_
 #[tokio::test]
 async fn a_collector_that_answers_nonsense_does_not_cost_the_stream() {
     let mut nonsense = reading("GPU-a");
-    nonsense.power_w = Ok(f64::NAN);
+    nonsense.values.set(GpuMetric::PowerW, Ok(f64::NAN));
     let mut coordinator = Coordinator::start().await;
-    let agent = Agent::start(&coordinator.address, two_gpus().then(Step::Read(vec![nonsense])));
+    let odd = two_gpus().then(Step::Read(Box::new(nonsense))).then(step("GPU-c"));
+    let agent = Agent::start(&coordinator.address, odd);
     let mut stream = coordinator.welcomed().await;
     let gpus = stream.one_sample().await.gpus;
-    assert_eq!(gpus[0].power_w.as_ref().unwrap_err().reason, AbsenceReason::Error);
-    assert_eq!(gpus[0].energy_j, reading("GPU-a").energy_j);
-    assert_eq!(gpus[1].energy_j.as_ref().unwrap_err().reason, AbsenceReason::Lost);
-    assert_eq!(stream.one_sample().await.gpus, [reading("GPU-a"), reading("GPU-b")]);
+    assert_eq!(power(&gpus[0]).unwrap_err().reason, AbsenceReason::Error);
+    assert_eq!(gpus[0].values.value(GpuMetric::EnergyJ), Ok(1e6));
+    assert_eq!(power(&gpus[1]).unwrap_err().reason, AbsenceReason::Lost);
+    drop(stream);
+    agent.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_edge_of_a_trial_is_sampled_at_its_instant_or_at_once() {
+    let mut coordinator = Coordinator::start().await;
+    let agent = Agent::start(&coordinator.address, two_gpus());
+    let mut stream = coordinator.welcomed().await;
+    let first = stream.one_sample().await;
+    let (start, end) = (Occasion::Start(TrialId(3)), Occasion::End(TrialId(3)));
+    let at = first.taken + Duration::from_millis(300);
+    stream.tell(AgentCommand::Mark(start, Some(at))).await;
+    let edge = stream.samples().await.remove(0);
+    assert_eq!((edge.occasion, edge.seq), (start, 1));
+    assert!(edge.taken >= at, "not before its time");
+    assert_eq!(edge.gpus[0].values.value(GpuMetric::EnergyJ), Ok(1e6));
+    stream.tell(AgentCommand::Mark(end, None)).await;
+    assert_eq!(stream.samples().await.remove(0).occasion, end);
+    drop(stream);
+    agent.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_lanes_run_beside_each_other() {
+    let mut coordinator = Coordinator::start().await;
+    let agent = Agent::start(&coordinator.address, two_gpus());
+    let mut stream = coordinator.welcomed().await;
+    stream.tell(AgentCommand::Watch(Cadence { fast: SHORT, normal: SHORT * 3, slow: SHORT * 4 })).await;
+    let mut seen = HashSet::new();
+    let samples = stream
+        .samples_until(|sample| {
+            seen.extend(sample.gpus.iter().map(|gpu| (sample.occasion, gpu.uuid.clone())));
+            seen.len() == 6
+        })
+        .await;
+    for sample in &samples {
+        for gpu in &sample.gpus {
+            let read: Vec<GpuMetric> = gpu.values.iter().map(|(metric, _)| metric).collect();
+            assert_eq!(read, metrics_of(sample.occasion), "{:?}", sample.occasion);
+        }
+    }
+    assert_eq!(numbers(&samples), (0..samples.len() as u64).collect::<Vec<_>>());
     drop(stream);
     agent.ended().await.unwrap();
 }
@@ -192,7 +291,7 @@ async fn a_host_without_readable_gpus_says_why_and_its_system_is_sampled() {
     stream.welcome().await;
     let sample = stream.one_sample().await;
     assert!(sample.gpus.is_empty());
-    assert!(sample.system.memory_total_bytes.is_ok());
+    assert!(host(&sample, HostMetric::MemoryTotalBytes).is_ok());
     drop(stream);
     agent.ended().await.unwrap();
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use fluxfleet_proto::arrival::Arrivals;
 use fluxfleet_proto::load::{Limits, Warmup, WhenFull};
+use fluxfleet_proto::message::Cadence;
 use fluxfleet_proto::trial::{Strategy, Target, Workload};
 
 pub use build::{InvalidPlan, Problem};
@@ -43,8 +44,10 @@ pub struct Plan {
     pub strategies: Vec<PlannedStrategy>,
     /// Pause between two strategies.
     pub cooldown: Duration,
-    /// Time between two samples of an agent.
+    /// Time between two samples of an agent's normal lane.
     pub sample_period: Duration,
+    /// Time between two samples of its fast lane: power and energy.
+    pub fast_period: Duration,
     /// Whether to look for the strategies' endpoints before the load.
     pub preflight: bool,
     /// Who generates the load and who watches the host.
@@ -157,7 +160,19 @@ pub enum Lang {
     Zh,
 }
 
+/// Time in which the agents' slow lane comes to each GPU once.
+const SLOW_PERIOD: Duration = Duration::from_secs(2);
+
 impl Plan {
+    /// How often the agents read what.
+    pub fn cadence(&self) -> Cadence {
+        Cadence {
+            fast: self.fast_period,
+            normal: self.sample_period,
+            slow: SLOW_PERIOD.max(self.sample_period),
+        }
+    }
+
     /// Whether requests are to be kept in detail.
     pub fn keeps_records(&self) -> bool {
         match self.output.records {

@@ -5,6 +5,7 @@
 mod agent;
 mod common;
 mod load;
+mod sample;
 mod worker;
 
 use thiserror::Error;

@@ -20,6 +20,7 @@
 //! | [`failure`] | why an item failed, why an item was not sent |
 //! | [`latency`] | a set of durations: mergeable histogram plus exact sums |
 //! | [`histogram`] | the HDR V2 codec |
+//! | [`metric`] | what can be read of a GPU and of a host, number by number |
 //! | [`reading`] | host and GPU samples, typed absence |
 //! | [`clock`] | the process's monotonic clock and the offset between two of them |
 //! | [`id`], [`units`] | newtypes |
@@ -34,6 +35,7 @@ pub mod id;
 pub mod latency;
 pub mod load;
 pub mod message;
+pub mod metric;
 pub mod peer;
 pub mod reading;
 pub mod tally;
@@ -43,7 +45,7 @@ pub mod wire;
 
 /// Version of the protocol that this build speaks. Raised with each change that an older peer would
 /// misunderstand; peers of another version are refused.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Longest gRPC message either side accepts, in bytes. An interval of full histograms stays far below.
 pub const MAX_MESSAGE_BYTES: usize = 16 << 20;

@@ -7,7 +7,7 @@ use crate::failure::NotSentReason;
 use crate::health::Ceiling;
 use crate::id::{PeerId, RunId, TrialId};
 use crate::peer::{AgentHello, WorkerHello};
-use crate::reading::HostSample;
+use crate::reading::{HostSample, Occasion};
 use crate::tally::{Interval, Records};
 use crate::trial::{Assignment, TrialEnd};
 
@@ -76,6 +76,17 @@ pub enum Acked {
     Records(u64),
 }
 
+/// Time between two samples of each lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cadence {
+    /// Of the fast lane.
+    pub fast: Duration,
+    /// Of the normal lane.
+    pub normal: Duration,
+    /// Of the slow lane, in which it comes to each GPU once.
+    pub slow: Duration,
+}
+
 /// Agent to coordinator.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AgentReport {
@@ -96,8 +107,10 @@ pub enum AgentCommand {
     Welcome(Welcome),
     /// Asks for a clock reading.
     ClockPing(u64),
-    /// Begin sampling with this period.
-    Watch(Duration),
+    /// Begin sampling at this pace.
+    Watch(Cadence),
+    /// Take a sample of this occasion, an edge of a trial, at this instant of the agent's clock, or at once.
+    Mark(Occasion, Option<Mono>),
     /// Samples up to and including this number are merged.
     Ack(u64),
 }

@@ -13,11 +13,13 @@ use fluxfleet_proto::id::{PeerId, RunId, TrialId};
 use fluxfleet_proto::latency::Latency;
 use fluxfleet_proto::load::{Limits, Load, OpenLoad, Warmup, WhenFull};
 use fluxfleet_proto::message::{
-    Acked, AgentCommand, AgentReport, ClockPong, Welcome, WorkerCommand, WorkerReport,
+    Acked, AgentCommand, AgentReport, Cadence, ClockPong, Welcome, WorkerCommand, WorkerReport,
 };
+use fluxfleet_proto::metric::{GpuMetric, HostMetric};
 use fluxfleet_proto::peer::{AgentHello, WorkerHello};
 use fluxfleet_proto::reading::{
-    Absence, AbsenceReason, Device, GpuReading, GpuUuid, HostSample, SystemReading,
+    Absence, AbsenceReason, Device, GpuEvent, GpuEventKind, GpuProcess, GpuReading, GpuUuid, HostSample,
+    Occasion, Reading, SystemReading,
 };
 use fluxfleet_proto::tally::{Interval, Phase, Record, Records, Tally};
 use fluxfleet_proto::trial::{
@@ -269,28 +271,60 @@ fn an_open_load_that_makes_no_sense_is_refused_by_name() {
 }
 
 fn sample() -> HostSample {
-    let lost = || Absence::new(AbsenceReason::Lost, "GPU is lost");
+    fn absent<T>(reason: AbsenceReason) -> Reading<T> {
+        Err(Absence::new(reason, "x"))
+    }
+    let every_gpu_metric = GpuMetric::ALL.iter().map(|m| (*m, Ok(f64::from(m.number()))));
+    let every_host_metric = HostMetric::ALL.iter().map(|m| (*m, Ok(0.0)));
+    let mut gpu = GpuReading::new(GpuUuid("GPU-1".into()));
+    gpu.values = every_gpu_metric.collect();
+    for (metric, reason) in [
+        (GpuMetric::MemoryUsedBytes, AbsenceReason::Lost),
+        (GpuMetric::PowerW, AbsenceReason::Denied),
+        (GpuMetric::EnergyJ, AbsenceReason::Unsupported),
+        (GpuMetric::TemperatureC, AbsenceReason::Stale),
+        (GpuMetric::SmClockMhz, AbsenceReason::Error),
+        (GpuMetric::PcieReplays, AbsenceReason::NotYet),
+    ] {
+        gpu.values.set(metric, absent(reason));
+    }
+    gpu.repeated = vec![GpuMetric::UtilizationPercent];
+    gpu.driver_wall_ns = Some(7);
+    gpu.throttle = Some(Ok(vec!["gpu_idle".into()]));
+    gpu.processes = Some(Ok(vec![GpuProcess {
+        pid: 1,
+        name: "serve".into(),
+        memory_bytes: Ok(1e9),
+        utilization_percent: absent(AbsenceReason::NotYet),
+    }]));
+    let mut bare = GpuReading::new(GpuUuid("GPU-2".into()));
+    bare.throttle = Some(absent(AbsenceReason::Unsupported));
+    bare.processes = Some(absent(AbsenceReason::Denied));
     HostSample {
-        seq: 3,
-        taken: at(4),
         wall_ns: 5,
         took: Micros(6),
         system: SystemReading {
-            cpu_percent: Err(Absence::new(AbsenceReason::NotYet, "")),
-            memory_used_bytes: Ok(0.0),
-            memory_total_bytes: Ok(1e12),
+            values: every_host_metric.collect(),
+            core_percent: Some(Ok(vec![0.0, 100.0])),
         },
-        gpus: vec![GpuReading {
-            uuid: GpuUuid("GPU-1".into()),
-            utilization_percent: Ok(0.0),
-            memory_used_bytes: Err(lost()),
-            memory_total_bytes: Ok(8e10),
-            power_w: Err(Absence::new(AbsenceReason::Denied, "x")),
-            energy_j: Err(Absence::new(AbsenceReason::Unsupported, "x")),
-            temperature_c: Err(Absence::new(AbsenceReason::Stale, "x")),
-            sm_clock_mhz: Err(Absence::new(AbsenceReason::Error, "x")),
-            throttle: Ok(vec!["gpu_idle".into()]),
-        }],
+        gpus: vec![gpu, bare],
+        ..HostSample::new(3, Occasion::Normal, at(4))
+    }
+}
+
+fn sample_of(occasion: Occasion) -> HostSample {
+    let event = |uuid: Option<&str>, kind| GpuEvent { uuid: uuid.map(|u| GpuUuid(u.into())), kind };
+    HostSample {
+        system: SystemReading {
+            core_percent: Some(Err(Absence::new(AbsenceReason::Stale, ""))),
+            ..SystemReading::default()
+        },
+        events: vec![
+            event(Some("GPU-1"), GpuEventKind::Xid(79)),
+            event(Some("GPU-1"), GpuEventKind::Gone(Absence::new(AbsenceReason::Lost, "x"))),
+            event(None, GpuEventKind::Back),
+        ],
+        ..HostSample::new(4, occasion, at(5))
     }
 }
 
@@ -304,15 +338,30 @@ fn agent_messages_survive_the_wire() {
             devices,
         })
     };
-    let device = Device { uuid: GpuUuid("GPU-1".into()), name: "n".into() };
-    let mut throttle_unknown = sample();
-    throttle_unknown.gpus[0].throttle = Err(Absence::new(AbsenceReason::Unsupported, "x"));
+    let device = Device::new("GPU-1", "n");
+    let instance = Device {
+        index: 3,
+        pci_bus: "00000000:3B:00.0".into(),
+        architecture: "ampere".into(),
+        parent: Some(device.uuid.clone()),
+        ..Device::new("MIG-1", "n 1g.5gb")
+    };
+    let trial = TrialId(2);
+    let occasions = [
+        Occasion::Fast,
+        Occasion::Normal,
+        Occasion::Slow,
+        Occasion::Start(trial),
+        Occasion::End(trial),
+        Occasion::Event,
+    ];
     for report in [
-        hello(Ok(vec![device])),
+        hello(Ok(vec![device, instance])),
         hello(Ok(Vec::new())),
         hello(Err(Absence::new(AbsenceReason::Lost, "no driver"))),
         AgentReport::ClockPong(ClockPong { id: 1, received: at(2), sent: at(3) }),
-        AgentReport::Samples(vec![sample(), throttle_unknown]),
+        AgentReport::Samples(vec![sample()]),
+        AgentReport::Samples(occasions.map(sample_of).into()),
         AgentReport::Gap(4, 9, "ring full".into()),
     ] {
         assert_eq!(AgentReport::try_from(wire::AgentUp::from(report.clone())), Ok(report));
@@ -320,7 +369,13 @@ fn agent_messages_survive_the_wire() {
     for command in [
         AgentCommand::Welcome(Welcome { run: RunId::new("r"), peer: PeerId(4) }),
         AgentCommand::ClockPing(4),
-        AgentCommand::Watch(Duration::from_millis(500)),
+        AgentCommand::Watch(Cadence {
+            fast: Duration::from_millis(100),
+            normal: Duration::from_millis(500),
+            slow: Duration::from_secs(2),
+        }),
+        AgentCommand::Mark(Occasion::Start(trial), Some(at(9))),
+        AgentCommand::Mark(Occasion::End(trial), None),
         AgentCommand::Ack(7),
     ] {
         assert_eq!(AgentCommand::try_from(wire::AgentDown::from(command.clone())), Ok(command));
@@ -360,9 +415,27 @@ fn an_empty_message_and_a_nameless_peer_are_refused() {
     );
     let hello = wire::WorkerHello { threads: 1, ..Default::default() };
     assert_eq!(WorkerHello::try_from(hello), Err(InvalidMessage::Missing("name")));
-    let mut sample = wire::Sample::from(sample());
-    sample.cpu_percent = None;
-    assert_eq!(HostSample::try_from(sample.clone()), Err(InvalidMessage::Missing("cpu_percent")));
-    sample.cpu_percent = Some(wire::Reading { is: Some(wire::reading::Is::Value(f64::NAN)) });
-    assert!(matches!(HostSample::try_from(sample), Err(InvalidMessage::OutOfRange { .. })));
+    let change = |change: fn(&mut wire::Sample)| {
+        let mut sample = wire::Sample::from(sample());
+        change(&mut sample);
+        HostSample::try_from(sample).expect_err("it makes no sense")
+    };
+    let value = |v| Some(wire::Reading { is: Some(wire::reading::Is::Value(v)) });
+    assert_eq!(change(|s| s.host[0].reading = None), InvalidMessage::Missing("cpu_percent"));
+    let mut no_number = wire::Sample::from(sample());
+    no_number.gpus[0].readings[0].reading = value(f64::NAN);
+    let no_number = HostSample::try_from(no_number).expect_err("not a number");
+    assert!(
+        matches!(no_number, InvalidMessage::OutOfRange { field: "utilization_percent", .. }),
+        "{no_number}"
+    );
+    for unknown in [
+        change(|s| s.host[0].metric = 0),
+        change(|s| s.gpus[0].readings[0].metric = 99),
+        change(|s| s.gpus[0].repeated[0] = -1),
+    ] {
+        assert!(matches!(unknown, InvalidMessage::OutOfRange { field: "metric", .. }), "{unknown}");
+    }
+    let occasion = change(|s| s.occasion = 0);
+    assert!(matches!(occasion, InvalidMessage::OutOfRange { field: "occasion", .. }), "{occasion}");
 }

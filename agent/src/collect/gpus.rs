@@ -2,45 +2,23 @@
 
 use fluxfleet_proto::reading::{Absence, AbsenceReason, Device, GpuReading, Reading};
 
-use super::all_absent;
-
-/// One reading for each device of the greeting, in its order. A device the collector left out is lost, a
-/// device nobody announced is left out, and what is no number is absent: a coordinator refuses such a message
-/// and with it the whole stream.
-pub(crate) fn fit(devices: &[Device], mut readings: Vec<GpuReading>) -> Vec<GpuReading> {
+/// One reading for each device, in their order. What the collector left out is as `missing` says, a device nobody
+/// announced is left out, and what is no number is absent: a coordinator refuses such a message and with it the whole
+/// stream.
+pub(super) fn fit(
+    devices: &[Device],
+    mut readings: Vec<GpuReading>,
+    missing: impl Fn(&Device) -> GpuReading,
+) -> Vec<GpuReading> {
     let one = |device: &Device| match readings.iter().position(|reading| reading.uuid == device.uuid) {
         Some(at) => finite(readings.swap_remove(at)),
-        None => all_absent(
-            device.uuid.clone(),
-            &Absence::new(AbsenceReason::Lost, "the GPU is no longer among those that answer"),
-        ),
+        None => missing(device),
     };
     devices.iter().map(one).collect()
 }
 
 fn finite(mut reading: GpuReading) -> GpuReading {
-    let GpuReading {
-        uuid: _,
-        utilization_percent,
-        memory_used_bytes,
-        memory_total_bytes,
-        power_w,
-        energy_j,
-        temperature_c,
-        sm_clock_mhz,
-        throttle: _,
-    } = &mut reading;
-    for number in [
-        utilization_percent,
-        memory_used_bytes,
-        memory_total_bytes,
-        power_w,
-        energy_j,
-        temperature_c,
-        sm_clock_mhz,
-    ] {
-        refuse_non_numbers(number);
-    }
+    reading.values.iter_mut().for_each(|(_, number)| refuse_non_numbers(number));
     reading
 }
 
@@ -54,35 +32,41 @@ fn refuse_non_numbers(number: &mut Reading) {
 
 #[cfg(test)]
 mod tests {
+    use fluxfleet_proto::metric::GpuMetric;
+    use fluxfleet_proto::reading::Occasion;
+
     use super::*;
+    use crate::collect::all_absent;
     use crate::testing::{device, reading};
 
+    fn lost(device: &Device) -> GpuReading {
+        all_absent(device.uuid.clone(), Occasion::Normal, &Absence::new(AbsenceReason::Lost, ""))
+    }
+
     #[test]
-    fn readings_follow_the_order_of_the_greeting() {
+    fn readings_follow_the_order_of_the_devices() {
         let devices = [device("a"), device("b"), device("c")];
         let readings = vec![reading("c"), reading("a"), reading("b")];
-        let fitted = fit(&devices, readings);
+        let fitted = fit(&devices, readings, lost);
         assert_eq!(fitted, [reading("a"), reading("b"), reading("c")]);
     }
 
     #[test]
-    fn a_device_that_vanished_is_lost_and_one_nobody_announced_is_left_out() {
-        let fitted = fit(&[device("a"), device("b")], vec![reading("new"), reading("b")]);
-        assert_eq!(fitted.len(), 2);
-        assert_eq!(fitted[0].uuid, device("a").uuid);
-        assert_eq!(fitted[0].power_w.as_ref().unwrap_err().reason, AbsenceReason::Lost);
-        assert_eq!(fitted[1], reading("b"));
+    fn a_device_that_is_missing_is_so_and_one_nobody_announced_is_left_out() {
+        let fitted = fit(&[device("a"), device("b")], vec![reading("new"), reading("b")], lost);
+        assert_eq!(fitted, [lost(&device("a")), reading("b")]);
     }
 
     #[test]
     fn what_is_no_number_is_absent_and_says_so() {
         let mut broken = reading("a");
-        broken.power_w = Ok(f64::NAN);
-        broken.energy_j = Ok(f64::INFINITY);
-        let fitted = fit(&[device("a")], vec![broken]);
-        let absence = fitted[0].power_w.clone().unwrap_err();
+        broken.values.set(GpuMetric::PowerW, Ok(f64::NAN));
+        broken.values.set(GpuMetric::EnergyJ, Ok(f64::INFINITY));
+        let fitted = fit(&[device("a")], vec![broken], lost);
+        let values = &fitted[0].values;
+        let absence = values.value(GpuMetric::PowerW).unwrap_err();
         assert_eq!(absence, Absence::new(AbsenceReason::Error, "the source answered with NaN"));
-        assert!(fitted[0].energy_j.is_err());
-        assert_eq!(fitted[0].temperature_c, reading("a").temperature_c);
+        assert!(values.value(GpuMetric::EnergyJ).is_err());
+        assert_eq!(values.value(GpuMetric::TemperatureC), Ok(61.0));
     }
 }

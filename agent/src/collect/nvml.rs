@@ -1,120 +1,153 @@
 //! GPU readings from NVML, NVIDIA's management library.
 
 mod absence;
+mod calls;
+mod list;
+mod read;
+mod session;
 mod throttle;
 mod unavailable;
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError, RwLock, TryLockError};
+use std::time::Duration;
 
-use fluxfleet_proto::reading::{Absence, AbsenceReason, Device, GpuReading, GpuUuid, Reading};
-use nvml_wrapper::Nvml;
-use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
-use nvml_wrapper::error::NvmlError;
+use fluxfleet_proto::clock::{Clock, Mono};
+use fluxfleet_proto::reading::{Absence, AbsenceReason, Device, GpuEvent, GpuReading, GpuUuid, Occasion};
 
-use super::{GpuCollector, all_absent};
+use super::{Calls, GpuCollector, all_absent};
 pub use absence::absence;
+use absence::needs_new_start;
+use read::Memory;
+use session::Session;
 pub use throttle::throttle_names;
 pub use unavailable::NvmlUnavailable;
 
+/// First pause between two attempts to start NVML anew; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// See [`FIRST_PAUSE`].
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
 /// Reads every GPU that NVML shows.
 ///
-/// GPUs are known by UUID, because their order may change with a reboot. NVML's calls serialise on a lock of
-/// the driver and may block: use it on a thread of its own.
+/// GPUs are known by UUID, because their order may change with a reboot. NVML's calls serialise on a lock of the driver
+/// and may block: use it on a thread of its own. When the driver goes away, NVML is started anew until it is back; the
+/// GPUs of the first start are looked for again by their UUIDs.
 pub struct NvmlCollector {
-    // The library is kept only with GPUs to read.
-    opened: Result<(Nvml, Vec<Device>), Absence>,
+    lib: Option<PathBuf>,
+    devices: Result<Vec<Device>, Absence>,
+    /// `Err`: why NVML could not be started anew.
+    session: RwLock<Result<Session, Absence>>,
+    restart: Mutex<Option<Restart>>,
+    memory: Memory,
+}
+
+/// NVML is to be started anew.
+#[derive(Clone, Copy, Debug)]
+struct Restart {
+    due: Mono,
+    pause: Duration,
 }
 
 impl NvmlCollector {
-    /// Loads the library (`None`: the system's) and looks for GPUs. When that fails, a warning says what it
-    /// means and what to do, and the collector has the reason instead of devices.
+    /// Loads the library (`None`: the system's) and looks for GPUs. When that fails, a warning says what it means and
+    /// what to do, and the collector has the reason instead of devices.
     pub fn open(lib: Option<PathBuf>) -> Self {
-        let opened = Self::try_open(lib).map_err(|unavailable| {
+        let opened = Session::open(lib.as_ref()).map_err(|unavailable| {
             tracing::warn!("{unavailable}");
             unavailable.absence()
         });
-        Self { opened }
+        let (session, devices) = match opened {
+            Ok((session, devices)) => (Ok(session), Ok(devices)),
+            Err(absence) => (Err(absence.clone()), Err(absence)),
+        };
+        Self {
+            lib,
+            devices,
+            session: RwLock::new(session),
+            restart: Mutex::default(),
+            memory: Memory::default(),
+        }
     }
 
-    fn try_open(lib: Option<PathBuf>) -> Result<(Nvml, Vec<Device>), NvmlUnavailable> {
-        let mut builder = Nvml::builder();
-        if let Some(path) = &lib {
-            builder.lib_path(path.as_os_str());
+    /// Starts NVML anew when that is due.
+    fn heal(&self, now: Mono) {
+        let mut restart = self.restart.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(due) = *restart else { return };
+        if now < due.due {
+            return;
         }
-        let nvml = builder.init().map_err(|error| NvmlUnavailable::new(lib.clone(), error))?;
-        let devices = list(&nvml).map_err(|error| NvmlUnavailable::new(lib, error))?;
-        Ok((nvml, devices))
+        // While a call hangs the library cannot be shut down, and without that a new start changes nothing.
+        let mut session = match self.session.try_write() {
+            Ok(session) => session,
+            Err(TryLockError::Poisoned(session)) => session.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if let Ok(old) =
+            std::mem::replace(&mut *session, Err(Absence::new(AbsenceReason::Lost, "NVML starts anew")))
+        {
+            old.close();
+        }
+        match Session::open(self.lib.as_ref()) {
+            Ok((opened, devices)) => {
+                tracing::info!("NVML is back with {} GPUs", devices.len());
+                *session = Ok(opened);
+                // That it started does not mean that it works; the next failure waits for longer.
+                *restart = None;
+                self.memory.forget();
+            }
+            Err(unavailable) => {
+                let absence = unavailable.absence();
+                *session = Err(Absence { reason: AbsenceReason::Lost, ..absence });
+                let pause = (due.pause * 2).min(LONGEST_PAUSE);
+                *restart = Some(Restart { due: now + due.pause, pause });
+            }
+        }
+    }
+
+    /// A reading showed that the driver or the GPU is gone.
+    fn ask_for_restart(&self, now: Mono) {
+        let mut restart = self.restart.lock().unwrap_or_else(PoisonError::into_inner);
+        restart.get_or_insert(Restart { due: now + FIRST_PAUSE, pause: FIRST_PAUSE });
     }
 }
 
 impl GpuCollector for NvmlCollector {
-    fn devices(&mut self) -> Result<Vec<Device>, Absence> {
-        match &self.opened {
-            Ok((_, devices)) => Ok(devices.clone()),
-            Err(absence) => Err(absence.clone()),
-        }
+    fn devices(&self) -> Result<Vec<Device>, Absence> {
+        self.devices.clone()
     }
 
-    fn read(&mut self) -> Vec<GpuReading> {
-        let Ok((nvml, devices)) = &self.opened else { return Vec::new() };
-        devices.iter().map(|device| read_one(nvml, &device.uuid)).collect()
-    }
-}
-
-/// The GPUs that can be opened. One that cannot has no UUID to report it under, so a warning names it.
-fn list(nvml: &Nvml) -> Result<Vec<Device>, NvmlError> {
-    let mut devices = Vec::new();
-    let mut last_error = None;
-    for index in 0..nvml.device_count()? {
-        match nvml.device_by_index(index).and_then(|gpu| Ok((gpu.uuid()?, gpu.name()))) {
-            Ok((uuid, name)) => {
-                let name = name.unwrap_or_else(|error| format!("GPU without a name ({error})"));
-                devices.push(Device { uuid: GpuUuid(uuid), name });
-            }
+    fn read(&self, uuid: &GpuUuid, occasion: Occasion) -> GpuReading {
+        self.heal(Clock::now());
+        let session = self.session.read().unwrap_or_else(PoisonError::into_inner);
+        let session = match &*session {
+            Ok(session) => session,
+            Err(absence) => return all_absent(uuid.clone(), occasion, absence),
+        };
+        let device = match session.device(uuid) {
+            Ok(device) => device,
             Err(error) => {
-                tracing::warn!("GPU {index} is left out: NVML cannot open it ({error})");
-                last_error = Some(error);
+                if needs_new_start(&error) {
+                    self.ask_for_restart(Clock::now());
+                }
+                return all_absent(uuid.clone(), occasion, &session::missing(&error));
             }
+        };
+        let (reading, gone) = read::read(&device, uuid, occasion, &self.memory);
+        if gone {
+            self.ask_for_restart(Clock::now());
         }
+        reading
     }
-    match last_error {
-        Some(error) if devices.is_empty() => Err(error),
-        _ => Ok(devices),
-    }
-}
 
-fn read_one(nvml: &Nvml, uuid: &GpuUuid) -> GpuReading {
-    let gpu = match nvml.device_by_uuid(uuid.0.as_str()) {
-        Ok(gpu) => gpu,
-        // Elsewhere this means "empty now"; here the GPU itself is what is not there.
-        Err(error @ NvmlError::NotFound) => {
-            return all_absent(uuid.clone(), &Absence::new(AbsenceReason::Lost, error.to_string()));
-        }
-        Err(error) => return all_absent(uuid.clone(), &absence(&error)),
-    };
-    let (memory_used_bytes, memory_total_bytes) = match gpu.memory_info() {
-        Ok(memory) => (Ok(memory.used as f64), Ok(memory.total as f64)),
-        Err(error) => (Err(absence(&error)), Err(absence(&error))),
-    };
-    let or_absent = |reading: Result<f64, NvmlError>| reading.map_err(|error| absence(&error));
-    GpuReading {
-        uuid: uuid.clone(),
-        utilization_percent: gpu.utilization_rates().map_err(|e| absence(&e)).and_then(|u| percent(u.gpu)),
-        memory_used_bytes,
-        memory_total_bytes,
-        power_w: or_absent(gpu.power_usage().map(|mw| f64::from(mw) / 1e3)),
-        energy_j: or_absent(gpu.total_energy_consumption().map(|mj| mj as f64 / 1e3)),
-        temperature_c: or_absent(gpu.temperature(TemperatureSensor::Gpu).map(f64::from)),
-        sm_clock_mhz: or_absent(gpu.clock_info(Clock::SM).map(f64::from)),
-        throttle: throttle_names(gpu.current_throttle_reasons_strict()).map_err(|error| absence(&error)),
+    fn calls(&self) -> Calls {
+        self.memory.calls.all()
     }
-}
 
-fn percent(said: u32) -> Reading {
-    if said > 100 {
-        return Err(Absence::new(AbsenceReason::Error, format!("NVML said {said} %")));
+    fn events(&self) -> Vec<GpuEvent> {
+        let session = self.session.read().unwrap_or_else(PoisonError::into_inner);
+        session.as_ref().map(Session::events).unwrap_or_default()
     }
-    Ok(f64::from(said))
 }
 
 #[cfg(test)]
@@ -122,26 +155,19 @@ mod tests {
     use super::*;
     use crate::testing::check_gpu_collector;
 
+    fn missing() -> NvmlCollector {
+        NvmlCollector::open(Some(PathBuf::from("/nonexistent/libnvidia-ml.so.1")))
+    }
+
     #[test]
     fn without_a_library_there_is_a_reason_instead_of_devices() {
-        let missing = || NvmlCollector::open(Some(PathBuf::from("/nonexistent/libnvidia-ml.so.1")));
         let absence = missing().devices().unwrap_err();
         assert_eq!(absence.reason, AbsenceReason::Unsupported);
         assert!(absence.detail.contains("no NVML library at /nonexistent/libnvidia-ml.so.1"), "{absence}");
-        assert!(missing().read().is_empty());
     }
 
     #[test]
     fn nvml_without_a_library_keeps_to_the_contract() {
-        check_gpu_collector(|| {
-            Box::new(NvmlCollector::open(Some(PathBuf::from("/nonexistent/libnvidia-ml.so.1"))))
-        });
-    }
-
-    #[test]
-    fn a_share_above_all_of_it_is_no_reading() {
-        assert_eq!(percent(0), Ok(0.0));
-        assert_eq!(percent(100), Ok(100.0));
-        assert_eq!(percent(u32::MAX).unwrap_err().reason, AbsenceReason::Error);
+        check_gpu_collector(|| Box::new(missing()));
     }
 }

@@ -3,18 +3,17 @@
 use std::time::Duration;
 
 use fluxfleet_proto::clock::{Clock, Mono};
-use fluxfleet_proto::reading::{Absence, AbsenceReason, Reading, SystemReading};
+use fluxfleet_proto::metric::HostMetric;
+use fluxfleet_proto::reading::{Absence, AbsenceReason, Reading, Readings, SystemReading};
 use sysinfo::{MINIMUM_CPU_UPDATE_INTERVAL, MemoryRefreshKind};
 
 use super::cgroup::{Container, Memory};
 
 /// A host of which nothing can be read.
 pub(super) fn all_absent(absence: &Absence) -> SystemReading {
-    SystemReading {
-        cpu_percent: Err(absence.clone()),
-        memory_used_bytes: Err(absence.clone()),
-        memory_total_bytes: Err(absence.clone()),
-    }
+    let all = [HostMetric::CpuPercent, HostMetric::MemoryUsedBytes, HostMetric::MemoryTotalBytes];
+    let values = all.into_iter().map(|metric| (metric, Err(absence.clone()))).collect();
+    SystemReading { values, core_percent: Some(Err(absence.clone())) }
 }
 
 /// Reads CPU and memory.
@@ -54,7 +53,15 @@ impl System {
             Ok(Memory { used, total }) => (Ok(used as f64), Ok(total as f64)),
             Err(absence) => (Err(absence.clone()), Err(absence)),
         };
-        SystemReading { cpu_percent, memory_used_bytes, memory_total_bytes }
+        let core_percent = match &cpu_percent {
+            Ok(_) => Ok(source.cpus().iter().map(|core| f64::from(core.usage()).clamp(0.0, 100.0)).collect()),
+            Err(absence) => Err(absence.clone()),
+        };
+        let values = Readings::default()
+            .with(HostMetric::CpuPercent, cpu_percent)
+            .with(HostMetric::MemoryUsedBytes, memory_used_bytes)
+            .with(HostMetric::MemoryTotalBytes, memory_total_bytes);
+        SystemReading { values, core_percent: Some(core_percent) }
     }
 }
 
@@ -140,14 +147,14 @@ mod tests {
     #[test]
     fn the_first_cpu_reading_is_not_yet_and_one_too_soon_after_it_is_not_sent_as_new() {
         let mut system = System::new();
-        let first = system.read().cpu_percent.unwrap_err();
+        let first = system.read().values.value(HostMetric::CpuPercent).unwrap_err();
         assert_eq!(first.reason, AbsenceReason::NotYet);
         assert!(first.detail.contains("two readings"), "{first}");
         // However slow the machine is, the last reading is put so that the next one is too soon after it.
         if let Some(last) = &mut system.cpu {
             last.ended = Clock::now() + Duration::from_mins(1);
         }
-        let soon = system.read().cpu_percent.unwrap_err();
+        let soon = system.read().values.value(HostMetric::CpuPercent).unwrap_err();
         assert_eq!(soon.reason, AbsenceReason::NotYet);
         assert!(soon.detail.contains("200 ms at most"), "{soon}");
     }
@@ -168,8 +175,9 @@ mod tests {
 
     #[test]
     fn memory_in_use_is_within_the_total() {
-        let reading = System::new().read();
-        let (used, total) = (reading.memory_used_bytes.unwrap(), reading.memory_total_bytes.unwrap());
+        let reading = System::new().read().values;
+        let used = reading.value(HostMetric::MemoryUsedBytes).unwrap();
+        let total = reading.value(HostMetric::MemoryTotalBytes).unwrap();
         assert!(used > 0.0 && used <= total, "{used} of {total}");
     }
 

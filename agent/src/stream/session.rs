@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fluxfleet_proto::MAX_MESSAGE_BYTES;
 use fluxfleet_proto::clock::{Clock, Mono};
-use fluxfleet_proto::message::{AgentCommand, AgentReport};
+use fluxfleet_proto::message::{AgentCommand, AgentReport, Cadence};
 use fluxfleet_proto::peer::AgentHello;
 use fluxfleet_proto::reading::HostSample;
 use fluxfleet_proto::wire;
@@ -15,13 +15,14 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::Coordinator;
 use super::outbound::{Outbound, Ping};
 use super::ring::{NeverSent, Ring};
 use super::status::{Meaning, meaning};
 use crate::error::AgentError;
+use crate::sampler::Mark;
 
 /// Reports between the ring and the transport. More would only hide in the queue what the ring can count.
 const REPORTS_AHEAD: usize = 2;
@@ -37,7 +38,8 @@ const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) struct Session {
     coordinator: Coordinator,
     host: String,
-    period: watch::Sender<Option<Duration>>,
+    cadence: watch::Sender<Option<Cadence>>,
+    marks: mpsc::Sender<Mark>,
     ring: Ring,
     welcomed: bool,
     taken: u64,
@@ -45,12 +47,17 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session before its first word; `period` starts the sampler.
-    pub(crate) fn new(coordinator: Coordinator, period: watch::Sender<Option<Duration>>) -> Self {
+    /// A session before its first word; `cadence` starts the sampler, `marks` has it take a sample at an edge.
+    pub(crate) fn new(
+        coordinator: Coordinator,
+        cadence: watch::Sender<Option<Cadence>>,
+        marks: mpsc::Sender<Mark>,
+    ) -> Self {
         Self {
             coordinator,
             host: String::new(),
-            period,
+            cadence,
+            marks,
             ring: Ring::default(),
             welcomed: false,
             taken: 0,
@@ -155,10 +162,19 @@ impl Session {
                 .ring
                 .ack(seq)
                 .map_err(|NeverSent(acked)| AgentError::AckBeyond { address: address(), acked })?,
-            AgentCommand::Watch(period) => {
-                info!("sampling each {} ms", period.as_millis());
-                self.ring.keep_for(period);
-                self.period.send_replace(Some(period));
+            AgentCommand::Watch(cadence) => {
+                let Cadence { fast, normal, slow } = cadence;
+                let [fast, normal, slow] = [fast, normal, slow].map(|period| period.as_millis());
+                info!(
+                    "sampling each {normal} ms, power and energy each {fast} ms, each GPU's slow calls each {slow} ms"
+                );
+                self.ring.keep_for(cadence);
+                self.cadence.send_replace(Some(cadence));
+            }
+            AgentCommand::Mark(edge, at) => {
+                if self.marks.try_send((edge, at)).is_err() {
+                    warn!("the sample of {edge:?} is left out: the sampler is behind");
+                }
             }
             AgentCommand::Welcome(welcome) => {
                 self.welcomed = true;

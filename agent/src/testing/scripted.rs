@@ -2,23 +2,25 @@
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
 
-use fluxfleet_proto::reading::{Absence, Device, GpuReading, GpuUuid};
+use fluxfleet_proto::metric::GpuMetric;
+use fluxfleet_proto::reading::{Absence, Device, GpuReading, GpuUuid, Occasion, Readings};
 
-use crate::collect::GpuCollector;
+use crate::collect::{GpuCollector, metrics_of};
 
 /// A collector that answers what a test wrote down.
 #[derive(Debug)]
 pub struct ScriptedCollector {
     devices: Result<Vec<Device>, Absence>,
-    steps: VecDeque<Step>,
+    steps: Mutex<VecDeque<Step>>,
 }
 
-/// What a scripted collector does when it is read.
+/// What a scripted collector does when one of its GPUs is read on the normal lane.
 #[derive(Debug)]
 pub enum Step {
-    /// Answers with these.
-    Read(Vec<GpuReading>),
+    /// Answers with this.
+    Read(Box<GpuReading>),
     /// Hangs, as in a driver, until the other end of the [`gate`] is dropped; then it goes to the next step.
     Hang(Receiver<()>),
     /// Panics.
@@ -33,32 +35,34 @@ pub fn gate() -> (Sender<()>, Receiver<()>) {
 impl ScriptedCollector {
     /// A collector of these devices (or the reason for none) that answers with [`reading`] of each.
     pub fn new(devices: Result<Vec<Device>, Absence>) -> Self {
-        Self { devices, steps: VecDeque::new() }
+        Self { devices, steps: Mutex::default() }
     }
 
-    /// Adds a step. When all are done it answers as without any.
+    /// Adds a step, which is done with one reading of one GPU. When all are done it answers as without any.
     #[must_use]
     pub fn then(mut self, step: Step) -> Self {
-        self.steps.push_back(step);
+        self.steps.get_mut().unwrap_or_else(PoisonError::into_inner).push_back(step);
         self
     }
 }
 
 impl GpuCollector for ScriptedCollector {
-    fn devices(&mut self) -> Result<Vec<Device>, Absence> {
+    fn devices(&self) -> Result<Vec<Device>, Absence> {
         self.devices.clone()
     }
 
-    fn read(&mut self) -> Vec<GpuReading> {
+    fn read(&self, uuid: &GpuUuid, occasion: Occasion) -> GpuReading {
+        let step = || match occasion {
+            // Unlocked when a step hangs: other threads go on.
+            Occasion::Normal => self.steps.lock().unwrap_or_else(PoisonError::into_inner).pop_front(),
+            _ => None,
+        };
         loop {
-            match self.steps.pop_front() {
-                Some(Step::Read(readings)) => return readings,
+            match step() {
+                Some(Step::Read(reading)) => return *reading,
                 Some(Step::Hang(gate)) => while gate.recv().is_ok() {},
                 Some(Step::Crash) => panic!("the script says so"),
-                None => {
-                    let devices = self.devices.as_deref().unwrap_or_default();
-                    return devices.iter().map(|device| reading(&device.uuid.0)).collect();
-                }
+                None => return reading_on(&uuid.0, occasion),
             }
         }
     }
@@ -66,21 +70,32 @@ impl GpuCollector for ScriptedCollector {
 
 /// A GPU for a script.
 pub fn device(uuid: &str) -> Device {
-    Device { uuid: GpuUuid(uuid.to_owned()), name: "Scripted GPU".to_owned() }
+    Device::new(uuid, "Scripted GPU")
 }
 
-/// A reading for a script; every number is there and none is zero.
+/// A reading of the normal lane for a script; every number is there and none is zero.
 pub fn reading(uuid: &str) -> GpuReading {
+    reading_on(uuid, Occasion::Normal)
+}
+
+fn reading_on(uuid: &str, occasion: Occasion) -> GpuReading {
+    let number = |metric: &GpuMetric| {
+        let value = match metric {
+            GpuMetric::UtilizationPercent => 75.0,
+            GpuMetric::MemoryUsedBytes => 6e9,
+            GpuMetric::MemoryTotalBytes => 8e9,
+            GpuMetric::PowerW => 250.5,
+            GpuMetric::EnergyJ => 1e6,
+            GpuMetric::TemperatureC => 61.0,
+            GpuMetric::SmClockMhz => 1410.0,
+            _ => 1.0,
+        };
+        (*metric, Ok(value))
+    };
     GpuReading {
-        uuid: GpuUuid(uuid.to_owned()),
-        utilization_percent: Ok(75.0),
-        memory_used_bytes: Ok(6e9),
-        memory_total_bytes: Ok(8e9),
-        power_w: Ok(250.5),
-        energy_j: Ok(1e6),
-        temperature_c: Ok(61.0),
-        sm_clock_mhz: Ok(1410.0),
-        throttle: Ok(vec!["sw_power_cap".to_owned()]),
+        values: metrics_of(occasion).iter().map(number).collect::<Readings<_>>(),
+        throttle: (occasion == Occasion::Normal).then(|| Ok(vec!["sw_power_cap".to_owned()])),
+        ..GpuReading::new(GpuUuid(uuid.to_owned()))
     }
 }
 
@@ -106,19 +121,19 @@ mod tests {
     fn the_contract_finds_energy_that_falls() {
         check_gpu_collector(|| {
             let mut less = reading("a");
-            less.energy_j = Ok(1.0);
-            let steps = [vec![reading("a")], vec![less]].map(Step::Read);
+            less.values.set(GpuMetric::EnergyJ, Ok(1.0));
+            let steps = [reading("a"), less].map(|reading| Step::Read(Box::new(reading)));
             let scripted = ScriptedCollector::new(Ok(vec![device("a")]));
             Box::new(steps.into_iter().fold(scripted, ScriptedCollector::then))
         });
     }
 
     #[test]
-    #[should_panic(expected = "exactly the devices")]
-    fn the_contract_finds_a_device_that_is_not_read() {
+    #[should_panic(expected = "another GPU")]
+    fn the_contract_finds_a_reading_of_another_gpu() {
         check_gpu_collector(|| {
             let scripted = ScriptedCollector::new(Ok(vec![device("a"), device("b")]));
-            Box::new(scripted.then(Step::Read(vec![reading("a")])))
+            Box::new(scripted.then(Step::Read(Box::new(reading("b")))))
         });
     }
 }

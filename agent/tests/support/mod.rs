@@ -7,9 +7,9 @@ use std::time::Duration;
 use fluxfleet_agent::testing::ScriptedCollector;
 use fluxfleet_agent::{AgentError, Config, GpuSource, run};
 use fluxfleet_proto::id::{PeerId, RunId};
-use fluxfleet_proto::message::{AgentCommand, AgentReport, Welcome};
+use fluxfleet_proto::message::{AgentCommand, AgentReport, Cadence, Welcome};
 use fluxfleet_proto::peer::AgentHello;
-use fluxfleet_proto::reading::HostSample;
+use fluxfleet_proto::reading::{HostSample, Occasion};
 use fluxfleet_proto::wire;
 use fluxfleet_proto::wire::fleet_server::{Fleet, FleetServer};
 use tokio::net::{TcpListener, TcpStream};
@@ -89,7 +89,10 @@ impl AgentStream {
     }
 
     /// Samples up to the first that is as `wanted`, which is the last.
-    pub(crate) async fn samples_until(&mut self, wanted: impl Fn(&HostSample) -> bool) -> Vec<HostSample> {
+    pub(crate) async fn samples_until(
+        &mut self,
+        mut wanted: impl FnMut(&HostSample) -> bool,
+    ) -> Vec<HostSample> {
         let mut all = Vec::new();
         loop {
             for sample in self.samples().await {
@@ -105,13 +108,13 @@ impl AgentStream {
     /// Has one sample taken, with an hour for every reading to answer: a new period begins with a sample.
     pub(crate) async fn one_sample(&mut self) -> HostSample {
         self.watch(Duration::from_hours(1)).await;
-        let mut samples = self.samples().await;
-        assert_eq!(samples.len(), 1);
-        samples.remove(0)
+        // An event of it may follow.
+        self.samples_until(|sample| sample.occasion == Occasion::Normal).await.pop().expect("the one found")
     }
 
     pub(crate) async fn watch(&self, period: Duration) {
-        self.tell(AgentCommand::Watch(period)).await;
+        let far = Duration::from_hours(2);
+        self.tell(AgentCommand::Watch(Cadence { fast: far, normal: period, slow: far })).await;
     }
 
     pub(crate) async fn tell(&self, command: AgentCommand) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fluxfleet_proto::clock::ClockOffset;
 use fluxfleet_proto::id::PeerId;
-use fluxfleet_proto::reading::HostSample;
+use fluxfleet_proto::reading::{HostSample, Occasion};
 
 use super::PlacedSample;
 
@@ -56,9 +56,9 @@ impl SampleMerge {
         (account.received, account.gaps)
     }
 
-    /// The latest sample of any agent.
+    /// The latest sample of any agent's normal lane.
     pub fn latest(&self) -> Option<&PlacedSample> {
-        self.samples.last()
+        self.samples.iter().rfind(|placed| placed.sample.occasion == Occasion::Normal)
     }
 
     /// All samples by time.
@@ -72,24 +72,11 @@ impl SampleMerge {
 mod tests {
     use super::*;
     use fluxfleet_proto::clock::Mono;
-    use fluxfleet_proto::reading::SystemReading;
-    use fluxfleet_proto::units::Micros;
 
     const CLOCK: ClockOffset = ClockOffset { offset_ns: -5, error_ns: 1 };
 
     fn sample(seq: u64, taken: i64) -> HostSample {
-        HostSample {
-            seq,
-            taken: Mono::from_nanos(taken),
-            wall_ns: 0,
-            took: Micros(1),
-            system: SystemReading {
-                cpu_percent: Ok(0.0),
-                memory_used_bytes: Ok(0.0),
-                memory_total_bytes: Ok(1.0),
-            },
-            gpus: Vec::new(),
-        }
+        HostSample::new(seq, Occasion::Normal, Mono::from_nanos(taken))
     }
 
     #[test]

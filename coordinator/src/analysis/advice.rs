@@ -96,6 +96,8 @@ pub(super) fn advise(strategies: &[StrategyReport]) -> Vec<Advice> {
 
 #[cfg(test)]
 mod tests {
+    use fluxfleet_proto::metric::GpuMetric;
+
     use fluxfleet_proto::failure::FailureKind;
 
     use super::*;
@@ -130,7 +132,8 @@ mod tests {
             });
             for placed in &mut run.samples {
                 for gpu in &mut placed.sample.gpus {
-                    gpu.memory_used_bytes = gpu.memory_total_bytes.clone().map(|total| total * 0.9);
+                    let total = gpu.values.value(GpuMetric::MemoryTotalBytes);
+                    gpu.values.set(GpuMetric::MemoryUsedBytes, total.map(|total| total * 0.9));
                 }
             }
         });
@@ -142,7 +145,8 @@ mod tests {
         let run = RunSketch::new().ran(Sketch::new("a", 2.0, 20.1, 80.0)).with(|run| {
             for placed in &mut run.samples {
                 for gpu in &mut placed.sample.gpus {
-                    gpu.memory_used_bytes = gpu.memory_total_bytes.clone().map(|total| total * 0.91);
+                    let total = gpu.values.value(GpuMetric::MemoryTotalBytes);
+                    gpu.values.set(GpuMetric::MemoryUsedBytes, total.map(|total| total * 0.91));
                 }
             }
         });

@@ -1,6 +1,7 @@
 //! What the agents saw during a strategy.
 
-use fluxfleet_proto::reading::{Absence, AbsenceReason, Device, HostSample, Reading};
+use fluxfleet_proto::metric::{GpuMetric, HostMetric};
+use fluxfleet_proto::reading::{Absence, AbsenceReason, Device, HostSample, Occasion, Reading};
 
 use crate::aggregate::{AgentOutcome, PlacedSample, RunOutcome, Window};
 
@@ -30,22 +31,28 @@ impl HostPoint {
             };
             mean(values.into_iter().map(|v| v.map_err(Missing::NotRead)), no_gpu)
         };
-        let system = &sample.system;
+        let gpus = || sample.gpus.iter().map(|g| &g.values);
+        let system = &sample.system.values;
         Self {
-            gpu_percent: over_gpus(sample.gpus.iter().map(|g| g.utilization_percent.clone()).collect()),
+            gpu_percent: over_gpus(gpus().map(|g| g.value(GpuMetric::UtilizationPercent)).collect()),
             vram_percent: over_gpus(
-                sample.gpus.iter().map(|g| share(&g.memory_used_bytes, &g.memory_total_bytes)).collect(),
+                gpus()
+                    .map(|g| share(g.value(GpuMetric::MemoryUsedBytes), g.value(GpuMetric::MemoryTotalBytes)))
+                    .collect(),
             ),
-            cpu_percent: system.cpu_percent.clone().map_err(Missing::NotRead),
-            memory_percent: share(&system.memory_used_bytes, &system.memory_total_bytes)
-                .map_err(Missing::NotRead),
+            cpu_percent: system.value(HostMetric::CpuPercent).map_err(Missing::NotRead),
+            memory_percent: share(
+                system.value(HostMetric::MemoryUsedBytes),
+                system.value(HostMetric::MemoryTotalBytes),
+            )
+            .map_err(Missing::NotRead),
         }
     }
 }
 
 /// Used of total, in percent.
-fn share(used: &Reading, total: &Reading) -> Reading {
-    let (used, total) = (used.clone()?, total.clone()?);
+fn share(used: Reading, total: Reading) -> Reading {
+    let (used, total) = (used?, total?);
     if total > 0.0 {
         Ok(100.0 * used / total)
     } else {
@@ -93,7 +100,12 @@ pub(super) fn means(run: &RunOutcome, window: Option<Window>) -> HostMeans {
 }
 
 fn points(run: &RunOutcome, agent: &AgentOutcome, window: Window) -> Vec<HostPoint> {
-    let within = |s: &&PlacedSample| s.agent == agent.peer && s.at > window.from && s.at <= window.to;
+    let within = |s: &&PlacedSample| {
+        s.agent == agent.peer
+            && s.sample.occasion == Occasion::Normal
+            && s.at > window.from
+            && s.at <= window.to
+    };
     run.samples.iter().filter(within).map(|s| HostPoint::of(&s.sample, &agent.hello.devices)).collect()
 }
 
@@ -155,7 +167,7 @@ mod tests {
         let unread = idle().with(|run| {
             for placed in &mut run.samples {
                 for gpu in &mut placed.sample.gpus {
-                    gpu.utilization_percent = Err(lost.clone());
+                    gpu.values.set(GpuMetric::UtilizationPercent, Err(lost.clone()));
                 }
             }
         });
@@ -168,7 +180,8 @@ mod tests {
     fn one_unreadable_gpu_does_not_hide_the_others() {
         let host = host(RunSketch::new().ran(Sketch::new("a", 1.0, 1.0, 50.0)).with(|run| {
             for placed in &mut run.samples {
-                placed.sample.gpus[0].utilization_percent = Err(Absence::new(AbsenceReason::Unsupported, ""));
+                let unsupported = Err(Absence::new(AbsenceReason::Unsupported, ""));
+                placed.sample.gpus[0].values.set(GpuMetric::UtilizationPercent, unsupported);
             }
         }));
         near(&host.gpu_percent, 55.0);

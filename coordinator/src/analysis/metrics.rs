@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use fluxfleet_proto::reading::{GpuReading, Reading};
+use fluxfleet_proto::metric::{GpuMetric, HostMetric};
+use fluxfleet_proto::reading::{GpuReading, Occasion, Reading};
 use serde::Serialize;
 
-use crate::aggregate::RunOutcome;
+use crate::aggregate::{PlacedSample, RunOutcome};
 
 use super::host::HostPoint;
 use super::report::Value;
@@ -29,45 +30,55 @@ pub struct SystemMetric {
     /// Mean memory use of the host's GPUs, percent.
     pub vram_usage: Option<f64>,
     /// Each GPU.
-    pub gpus: Vec<GpuMetric>,
+    pub gpus: Vec<GpuEntry>,
+    /// Whatever else was read of the host.
+    #[serde(flatten)]
+    pub more: BTreeMap<&'static str, Option<Number>>,
+    /// Busy share of each core, percent.
+    pub core_percent: Option<Vec<f64>>,
     /// Why a value above is `None`.
     pub absent: BTreeMap<&'static str, String>,
 }
 
 /// One GPU's readings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct GpuMetric {
+pub struct GpuEntry {
     /// Which GPU.
     pub uuid: String,
-    /// Utilization, percent.
-    pub utilization: Option<f64>,
-    /// Memory in use, bytes.
-    pub memory_used_bytes: Option<u64>,
-    /// Memory in total, bytes.
-    pub memory_total_bytes: Option<u64>,
-    /// Power draw, W.
-    pub power_w: Option<f64>,
-    /// Energy since the driver was loaded, J.
-    pub energy_j: Option<f64>,
-    /// Core temperature, degrees Celsius.
-    pub temperature_c: Option<f64>,
-    /// Clock of the streaming multiprocessors, MHz.
-    pub sm_clock_mhz: Option<f64>,
+    /// Its numbers by their names; see [`GpuMetric`](fluxfleet_proto::metric::GpuMetric). Utilization is
+    /// `utilization`.
+    #[serde(flatten)]
+    pub numbers: BTreeMap<&'static str, Option<Number>>,
+    /// Names of those that the driver has not renewed since the sample before.
+    pub repeated: Vec<&'static str>,
     /// Why the clock is held down; empty when it is not.
     pub throttle: Option<Vec<String>>,
     /// Why a value above is `None`.
     pub absent: BTreeMap<&'static str, String>,
 }
 
-/// Every sample of the run, by time, one entry after the other. `explain` puts a reason into words.
+/// Every sample of the normal lane, by time, one entry after the other. `explain` puts a reason into words.
 pub fn system_metrics<'a>(
     run: &'a RunOutcome,
     explain: impl Fn(&super::report::Missing) -> String + Copy + 'a,
 ) -> impl Iterator<Item = SystemMetric> + 'a {
-    run.samples.iter().filter_map(move |placed| {
+    let normal = |placed: &&PlacedSample| placed.sample.occasion == Occasion::Normal;
+    run.samples.iter().filter(normal).filter_map(move |placed| {
         let agent = run.agents.iter().find(|a| a.peer == placed.agent)?;
         let point = HostPoint::of(&placed.sample, &agent.hello.devices);
         let mut absent = BTreeMap::new();
+        let system = &placed.sample.system;
+        let own = [HostMetric::CpuPercent, HostMetric::MemoryUsedBytes, HostMetric::MemoryTotalBytes];
+        let more = system.values.iter().filter(|(metric, _)| !own.contains(metric));
+        let more = more.map(|(m, value)| (m.name(), take(&mut absent, m.name(), value))).collect();
+        let core_percent = match &system.core_percent {
+            Some(Ok(cores)) => Some(cores.clone()),
+            Some(Err(absence)) => {
+                absent.insert("core_percent", absence.to_string());
+                None
+            }
+            None => None,
+        };
         let mut take = |field: &'static str, value: Value| {
             value.map_err(|missing| absent.insert(field, explain(&missing))).ok()
         };
@@ -79,46 +90,61 @@ pub fn system_metrics<'a>(
             memory_percent: take("memory_percent", point.memory_percent),
             gpu_utilization: take("gpu_utilization", point.gpu_percent),
             vram_usage: take("vram_usage", point.vram_percent),
-            gpus: placed.sample.gpus.iter().map(gpu_metric).collect(),
+            gpus: placed.sample.gpus.iter().map(gpu_entry).collect(),
+            more,
+            core_percent,
             absent,
         })
     })
 }
 
-/// Whole bytes; readings travel as floats, which hold bytes exactly up to 2^53.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-fn bytes(reading: f64) -> u64 {
-    reading.round() as u64
+/// A number as it is written: bytes whole.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Number {
+    /// Bytes.
+    Whole(u64),
+    /// Anything else.
+    Real(f64),
 }
 
-fn gpu_metric(reading: &GpuReading) -> GpuMetric {
-    let mut absent = BTreeMap::new();
-    let mut missing = |field, absence: &fluxfleet_proto::reading::Absence| {
-        absent.insert(field, absence.to_string());
-    };
-    let mut take = |field: &'static str, value: &Reading| match value {
-        Ok(value) => Some(*value),
+/// Readings travel as floats, which hold bytes exactly up to 2^53.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+fn number(name: &str, value: f64) -> Number {
+    if name.ends_with("_bytes") { Number::Whole(value.round() as u64) } else { Number::Real(value) }
+}
+
+/// Takes a reading apart: its number, or the reason among the absent ones.
+fn take(
+    absent: &mut BTreeMap<&'static str, String>,
+    name: &'static str,
+    reading: &Reading,
+) -> Option<Number> {
+    match reading {
+        Ok(value) => Some(number(name, *value)),
         Err(absence) => {
-            missing(field, absence);
+            absent.insert(name, absence.to_string());
             None
         }
-    };
-    let mut metric = GpuMetric {
-        uuid: reading.uuid.to_string(),
-        utilization: take("utilization", &reading.utilization_percent),
-        memory_used_bytes: take("memory_used_bytes", &reading.memory_used_bytes).map(bytes),
-        memory_total_bytes: take("memory_total_bytes", &reading.memory_total_bytes).map(bytes),
-        power_w: take("power_w", &reading.power_w),
-        energy_j: take("energy_j", &reading.energy_j),
-        temperature_c: take("temperature_c", &reading.temperature_c),
-        sm_clock_mhz: take("sm_clock_mhz", &reading.sm_clock_mhz),
-        throttle: None,
-        absent: BTreeMap::new(),
-    };
-    match &reading.throttle {
-        Ok(reasons) => metric.throttle = Some(reasons.clone()),
-        Err(absence) => missing("throttle", absence),
     }
-    metric.absent = absent;
-    metric
+}
+
+fn gpu_entry(reading: &GpuReading) -> GpuEntry {
+    let mut absent = BTreeMap::new();
+    let name = |metric: GpuMetric| match metric {
+        GpuMetric::UtilizationPercent => "utilization",
+        other => other.name(),
+    };
+    let numbers =
+        reading.values.iter().map(|(m, value)| (name(m), take(&mut absent, name(m), value))).collect();
+    let throttle = match &reading.throttle {
+        Some(Ok(reasons)) => Some(reasons.clone()),
+        Some(Err(absence)) => {
+            absent.insert("throttle", absence.to_string());
+            None
+        }
+        None => None,
+    };
+    let repeated = reading.repeated.iter().map(|metric| name(*metric)).collect();
+    GpuEntry { uuid: reading.uuid.to_string(), numbers, repeated, throttle, absent }
 }

@@ -11,9 +11,10 @@ use fluxfleet_proto::PROTOCOL_VERSION;
 use fluxfleet_proto::clock::{ClockOffset, Mono};
 use fluxfleet_proto::failure::{FailureKind, NotSentReason};
 use fluxfleet_proto::id::{PeerId, RunId, TrialId};
+use fluxfleet_proto::metric::{GpuMetric, HostMetric};
 use fluxfleet_proto::peer::{AgentHello, WorkerHello};
 use fluxfleet_proto::reading::{
-    Absence, AbsenceReason, Device, GpuReading, GpuUuid, HostSample, SystemReading,
+    Absence, AbsenceReason, Device, GpuReading, GpuUuid, HostSample, Occasion, Readings, SystemReading,
 };
 use fluxfleet_proto::tally::Tally;
 use fluxfleet_proto::trial::{Method, Strategy, Target, Workload};
@@ -267,34 +268,34 @@ pub(crate) fn seed_run() -> RunSketch {
 /// A sample of a host whose GPUs have the mean utilization `gpu` (when their number is even).
 pub(crate) fn host_sample(seq: u64, taken: Mono, gpus: u32, gpu: f64) -> HostSample {
     let gib = f64::from(1 << 30);
+    let system = Readings::default()
+        .with(
+            HostMetric::CpuPercent,
+            if seq == 0 { Err(Absence::new(AbsenceReason::NotYet, "the first reading")) } else { Ok(12.5) },
+        )
+        .with(HostMetric::MemoryUsedBytes, Ok(8.0 * gib))
+        .with(HostMetric::MemoryTotalBytes, Ok(32.0 * gib));
+    let one = |i: u32| {
+        // Apart from each other, with `gpu` as their mean.
+        let utilization = if i.is_multiple_of(2) { gpu - gpu / 10.0 } else { gpu + gpu / 10.0 };
+        GpuReading {
+            values: Readings::default()
+                .with(GpuMetric::UtilizationPercent, Ok(utilization))
+                .with(GpuMetric::MemoryUsedBytes, Ok(12.0 * gib))
+                .with(GpuMetric::MemoryTotalBytes, Ok(24.0 * gib))
+                .with(GpuMetric::PowerW, Ok(212.5))
+                .with(GpuMetric::EnergyJ, Err(Absence::new(AbsenceReason::Unsupported, "")))
+                .with(GpuMetric::TemperatureC, Ok(61.0))
+                .with(GpuMetric::SmClockMhz, Ok(1_980.0)),
+            throttle: Some(Ok(vec!["sw_power_cap".into()])),
+            ..GpuReading::new(GpuUuid(format!("GPU-{i:08}")))
+        }
+    };
     HostSample {
-        seq,
-        taken,
-        wall_ns: 0,
         took: Micros(300),
-        system: SystemReading {
-            cpu_percent: if seq == 0 {
-                Err(Absence::new(AbsenceReason::NotYet, "the first reading"))
-            } else {
-                Ok(12.5)
-            },
-            memory_used_bytes: Ok(8.0 * gib),
-            memory_total_bytes: Ok(32.0 * gib),
-        },
-        gpus: (0..gpus)
-            .map(|i| GpuReading {
-                uuid: GpuUuid(format!("GPU-{i:08}")),
-                // Apart from each other, with `gpu` as their mean.
-                utilization_percent: Ok(if i % 2 == 0 { gpu - gpu / 10.0 } else { gpu + gpu / 10.0 }),
-                memory_used_bytes: Ok(12.0 * gib),
-                memory_total_bytes: Ok(24.0 * gib),
-                power_w: Ok(212.5),
-                energy_j: Err(Absence::new(AbsenceReason::Unsupported, "")),
-                temperature_c: Ok(61.0),
-                sm_clock_mhz: Ok(1_980.0),
-                throttle: Ok(vec!["sw_power_cap".into()]),
-            })
-            .collect(),
+        system: SystemReading { values: system, core_percent: None },
+        gpus: (0..gpus).map(one).collect(),
+        ..HostSample::new(seq, Occasion::Normal, taken)
     }
 }
 
@@ -316,8 +317,7 @@ pub(crate) fn worker(peer: PeerId, name: &str) -> WorkerOutcome {
 }
 
 pub(crate) fn agent(peer: PeerId, host: &str) -> AgentOutcome {
-    let device =
-        |i: u32| Device { uuid: GpuUuid(format!("GPU-{i:08}")), name: "NVIDIA H100 80GB HBM3".into() };
+    let device = |i: u32| Device::new(format!("GPU-{i:08}"), "NVIDIA H100 80GB HBM3");
     AgentOutcome {
         peer,
         hello: AgentHello {
@@ -369,6 +369,7 @@ fn plan() -> Plan {
         strategies: Vec::new(),
         cooldown: Duration::from_secs(10),
         sample_period: Duration::from_secs(1),
+        fast_period: Duration::from_millis(100),
         preflight: true,
         fleet: FleetPlan::Embedded { workers: one },
         output: OutputPlan {

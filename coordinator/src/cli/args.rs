@@ -151,6 +151,9 @@ pub struct RunArgs {
     /// Time between two readings of the host and its GPUs [default: 500ms]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub sample_period: Option<String>,
+    /// Time between two readings of the GPUs' power and energy, 20ms at least [default: 100ms]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub fast_period: Option<String>,
     /// Do not look for the endpoints first (when only the workers can reach the service)
     #[arg(long)]
     pub skip_preflight: bool,
@@ -253,6 +256,7 @@ impl From<RunArgs> for RawPlan {
             calibrate: a.calibrate,
             cooldown: a.cooldown,
             sample_period: a.sample_period,
+            fast_period: a.fast_period,
             skip_preflight: a.skip_preflight,
             timeout: a.timeout,
             max_body: a.max_body,

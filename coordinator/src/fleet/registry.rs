@@ -5,8 +5,9 @@ use std::time::Duration;
 use fluxfleet_proto::PROTOCOL_VERSION;
 use fluxfleet_proto::clock::{ClockOffset, Mono};
 use fluxfleet_proto::id::{PeerId, RunId};
-use fluxfleet_proto::message::{AgentCommand, Welcome, WorkerCommand};
+use fluxfleet_proto::message::{AgentCommand, Cadence, Welcome, WorkerCommand};
 use fluxfleet_proto::peer::{AgentHello, WorkerHello};
+use fluxfleet_proto::reading::Occasion;
 
 use super::{AgentOutbox, ClockTracker, Refusal, WorkerOutbox};
 use crate::aggregate::Lost;
@@ -210,7 +211,7 @@ impl Fleet {
 
     /// Sends due pings and tells settled agents to sample. Returns peers that are silent or do
     /// not read, with what was seen.
-    pub fn tick(&mut self, sample_period: Duration, now: Mono) -> Vec<(PeerId, String)> {
+    pub fn tick(&mut self, cadence: Cadence, now: Mono) -> Vec<(PeerId, String)> {
         let mut gone = Vec::new();
         let silent = |heard: Mono| now.since(heard) > MAX_SILENCE;
         let silence = || format!("nothing was heard of it for {} s", MAX_SILENCE.as_secs());
@@ -232,13 +233,21 @@ impl Fleet {
             let mut reads = a.clock.ping(now).is_none_or(|id| a.outbox.send(AgentCommand::ClockPing(id)));
             if a.clock.settled() && !a.watching {
                 a.watching = true;
-                reads &= a.outbox.send(AgentCommand::Watch(sample_period));
+                reads &= a.outbox.send(AgentCommand::Watch(cadence));
             }
             if !reads {
                 gone.push((a.peer, deaf()));
             }
         }
         gone
+    }
+
+    /// Has all agents take a sample at an edge of a trial: `at` this instant of our clock, or at once.
+    pub fn mark(&self, edge: Occasion, at: Option<Mono>, now: Mono) {
+        for a in self.agents() {
+            let at = at.and_then(|at| Some(a.clock.offset(now)?.to_peer(at)));
+            a.outbox.send(AgentCommand::Mark(edge, at));
+        }
     }
 
     /// Acknowledges an agent's samples up to `seq`.

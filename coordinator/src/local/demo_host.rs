@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use fluxfleet_agent::GpuCollector;
-use fluxfleet_proto::reading::{Absence, Device, GpuReading, GpuUuid};
+use fluxfleet_agent::collect::metrics_of;
+use fluxfleet_proto::metric::GpuMetric;
+use fluxfleet_proto::reading::{Absence, AbsenceReason, Device, GpuReading, GpuUuid, Occasion, Reading};
 use fluxfleet_sim::{Sim, SimConfig, SimError, VirtualGpus};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -55,24 +57,37 @@ impl DemoHost {
 pub struct VirtualGpuCollector(VirtualGpus);
 
 impl GpuCollector for VirtualGpuCollector {
-    fn devices(&mut self) -> Result<Vec<Device>, Absence> {
-        let device = |g: fluxfleet_sim::GpuReading| Device { uuid: GpuUuid(g.uuid), name: g.name };
-        Ok(self.0.read().into_iter().map(device).collect())
+    fn devices(&self) -> Result<Vec<Device>, Absence> {
+        let device =
+            |(index, g): (u32, fluxfleet_sim::GpuReading)| Device { index, ..Device::new(g.uuid, g.name) };
+        Ok((0..).zip(self.0.read()).map(device).collect())
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "bytes of a GPU stay below 2^52")]
-    fn read(&mut self) -> Vec<GpuReading> {
-        let reading = |g: fluxfleet_sim::GpuReading| GpuReading {
-            uuid: GpuUuid(g.uuid),
-            utilization_percent: Ok(g.utilization_percent),
-            memory_used_bytes: Ok(g.memory_used_bytes as f64),
-            memory_total_bytes: Ok(g.memory_total_bytes as f64),
-            power_w: Ok(g.power_w),
-            energy_j: Ok(g.energy_j),
-            temperature_c: Ok(g.temperature_c),
-            sm_clock_mhz: Ok(g.sm_clock_mhz.into()),
-            throttle: Ok(g.throttle),
+    fn read(&self, uuid: &GpuUuid, occasion: Occasion) -> GpuReading {
+        let mut reading = GpuReading::new(uuid.clone());
+        let Some(gpu) = self.0.read().into_iter().find(|g| g.uuid == uuid.0) else {
+            let lost = Absence::new(AbsenceReason::Lost, "there is no such virtual GPU");
+            reading.values = metrics_of(occasion).iter().map(|m| (*m, Err(lost.clone()))).collect();
+            return reading;
         };
-        self.0.read().into_iter().map(reading).collect()
+        let value = |metric: &GpuMetric| (*metric, number(&gpu, *metric));
+        reading.values = metrics_of(occasion).iter().map(value).collect();
+        reading.throttle = (occasion == Occasion::Normal).then_some(Ok(gpu.throttle));
+        reading
     }
+}
+
+/// A virtual GPU's number; one that it does not model is absent.
+#[expect(clippy::cast_precision_loss, reason = "bytes of a GPU stay below 2^52")]
+fn number(gpu: &fluxfleet_sim::GpuReading, metric: GpuMetric) -> Reading {
+    Ok(match metric {
+        GpuMetric::UtilizationPercent => gpu.utilization_percent,
+        GpuMetric::MemoryUsedBytes => gpu.memory_used_bytes as f64,
+        GpuMetric::MemoryTotalBytes => gpu.memory_total_bytes as f64,
+        GpuMetric::PowerW => gpu.power_w,
+        GpuMetric::EnergyJ => gpu.energy_j,
+        GpuMetric::TemperatureC => gpu.temperature_c,
+        GpuMetric::SmClockMhz => gpu.sm_clock_mhz.into(),
+        _ => return Err(Absence::new(AbsenceReason::Unsupported, "virtual GPUs do not model it")),
+    })
 }

@@ -110,6 +110,13 @@ fn build(raw: &RawPlan, p: &mut Problems) -> Plan {
             Duration::from_millis(20),
             Duration::from_secs(60),
         ),
+        fast_period: p.duration(
+            "--fast-period",
+            raw.fast_period.as_deref(),
+            defaults::FAST_PERIOD,
+            Duration::from_millis(20),
+            Duration::from_secs(60),
+        ),
         preflight: !raw.skip_preflight,
         fleet: fleet::fleet(raw, p),
         output: output::output(raw, p),

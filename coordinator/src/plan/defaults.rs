@@ -22,6 +22,8 @@ pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) const COOLDOWN: Duration = Duration::from_secs(10);
 /// `--sample-period`
 pub(super) const SAMPLE_PERIOD: Duration = Duration::from_millis(500);
+/// `--fast-period`
+pub(super) const FAST_PERIOD: Duration = Duration::from_millis(100);
 /// `--timeout`
 pub(super) const TIMEOUT: Duration = Duration::from_secs(300);
 /// `--max-body`, bytes

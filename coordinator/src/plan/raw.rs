@@ -49,6 +49,8 @@ pub struct RawPlan {
     pub cooldown: Option<String>,
     /// `--sample-period`
     pub sample_period: Option<String>,
+    /// `--fast-period`
+    pub fast_period: Option<String>,
     /// `--skip-preflight`
     pub skip_preflight: bool,
     /// `--timeout`
@@ -142,6 +144,7 @@ impl RawPlan {
             calibrate: over.calibrate.or(self.calibrate),
             cooldown: over.cooldown.or(self.cooldown),
             sample_period: over.sample_period.or(self.sample_period),
+            fast_period: over.fast_period.or(self.fast_period),
             skip_preflight: over.skip_preflight || self.skip_preflight,
             timeout: over.timeout.or(self.timeout),
             max_body: over.max_body.or(self.max_body),

@@ -129,7 +129,7 @@ impl Conductor<'_> {
                 () = self.rig.interrupt.soft.cancelled(), if !soft => return Ok(Happening::Interrupted),
                 _ = self.ticks.tick() => {
                     let now = Clock::now();
-                    if let Some((peer, why)) = self.fleet.tick(self.plan.sample_period, now).into_iter().next() {
+                    if let Some((peer, why)) = self.fleet.tick(self.plan.cadence(), now).into_iter().next() {
                         self.lose(peer, &why);
                         return Ok(Happening::Lost(peer));
                     }

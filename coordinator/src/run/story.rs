@@ -6,6 +6,7 @@ use fluxfleet_proto::clock::Clock;
 use fluxfleet_proto::failure::NotSentReason;
 use fluxfleet_proto::id::{PeerId, TrialId};
 use fluxfleet_proto::message::WorkerCommand;
+use fluxfleet_proto::reading::Occasion;
 use fluxfleet_proto::trial::Assignment;
 
 use super::conductor::{Conductor, Happening, TICK};
@@ -187,6 +188,7 @@ impl Conductor<'_> {
                 self.rig.live.trial_moves(&view);
             }
         }
+        self.fleet.mark(Occasion::End(trial), None, Clock::now());
         let view = self.view(&run, planned);
         self.rig.live.trial_ends(&view);
         let outcome = run.finish(NotSentReason::Interrupted);
@@ -242,6 +244,9 @@ impl Conductor<'_> {
                         self.lose(peer, "it cannot be told anything any more");
                         run.lost(peer);
                     }
+                }
+                Effect::Begins(at) => {
+                    self.fleet.mark(Occasion::Start(run.trial()), Some(at), Clock::now());
                 }
                 Effect::Drop(peer, why) => {
                     self.lose(peer, &why);

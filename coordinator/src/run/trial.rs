@@ -42,6 +42,8 @@ pub struct Rules {
 pub enum Effect {
     /// Send a command to a worker.
     Tell(PeerId, WorkerCommand),
+    /// The load begins at this instant.
+    Begins(Mono),
     /// Keep these records.
     Keep(Vec<SpooledRecord>),
     /// Drop a worker, and why.
@@ -149,6 +151,11 @@ impl TrialRun {
         }
     }
 
+    /// Which trial.
+    pub fn trial(&self) -> TrialId {
+        self.trial
+    }
+
     /// Releases the barrier when everybody is ready, and gives up who keeps the others waiting.
     /// `clocks` gives each worker's clock against ours.
     pub fn tick(&mut self, clocks: impl Fn(PeerId) -> Option<ClockOffset>, now: Mono) -> Vec<Effect> {
@@ -162,6 +169,7 @@ impl TrialRun {
                 for (peer, clock) in peers {
                     effects.push(Effect::Tell(peer, WorkerCommand::Start(self.trial, clock.to_peer(start))));
                 }
+                effects.push(Effect::Begins(start));
                 self.merge.starts_at(start);
                 self.phase = Phase::Running { start };
             }

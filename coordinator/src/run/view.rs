@@ -3,6 +3,8 @@
 use fluxfleet_proto::arrival::Arrivals;
 use fluxfleet_proto::clock::Clock;
 use fluxfleet_proto::load::{NO_LIMIT, Warmup};
+use fluxfleet_proto::metric::GpuMetric;
+use fluxfleet_proto::reading::GpuReading;
 use fluxfleet_proto::units::Micros;
 
 use super::TrialRun;
@@ -52,8 +54,8 @@ impl Conductor<'_> {
             measured,
             p95_s: tally.response_time.quantile(0.95).map(Micros::as_secs_f64),
             gpu_percent: self.samples.latest().and_then(|s| {
-                let readings: Vec<f64> =
-                    s.sample.gpus.iter().filter_map(|g| g.utilization_percent.clone().ok()).collect();
+                let utilization = |g: &GpuReading| g.values.value(GpuMetric::UtilizationPercent).ok();
+                let readings: Vec<f64> = s.sample.gpus.iter().filter_map(utilization).collect();
                 (!readings.is_empty()).then(|| readings.iter().sum::<f64>() / readings.len() as f64)
             }),
             workers: self.fleet.workers().count(),

@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use super::common::{mono, nanos, non_zero, text};
+use super::sample::occasion_to_wire;
 use super::{InvalidMessage, out_of_range, require};
-use crate::message::{AgentCommand, AgentReport};
+use crate::id::TrialId;
+use crate::message::{AgentCommand, AgentReport, Cadence};
 use crate::peer::AgentHello;
-use crate::reading::{
-    Absence, AbsenceReason, Device, GpuReading, GpuUuid, HostSample, Reading, SystemReading,
-};
-use crate::units::Micros;
+use crate::reading::{Device, GpuUuid, Occasion};
 use crate::wire;
-use wire::absence::Reason;
-use wire::{agent_down::Message as Down, agent_up::Message as Up, reading::Is};
+use wire::sample::Occasion as WireOccasion;
+use wire::{agent_down::Message as Down, agent_up::Message as Up};
 
 impl From<AgentReport> for wire::AgentUp {
     fn from(report: AgentReport) -> Self {
@@ -52,8 +51,14 @@ impl From<AgentCommand> for wire::AgentDown {
         let message = match command {
             AgentCommand::Welcome(w) => Down::Welcome(w.into()),
             AgentCommand::ClockPing(id) => Down::ClockPing(wire::ClockPing { id }),
-            AgentCommand::Watch(period) => {
-                Down::Watch(wire::Watch { period_ms: u32::try_from(period.as_millis()).unwrap_or(u32::MAX) })
+            AgentCommand::Watch(Cadence { fast, normal, slow }) => {
+                let ms = |period: Duration| u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
+                Down::Watch(wire::Watch { period_ms: ms(normal), fast_ms: ms(fast), slow_ms: ms(slow) })
+            }
+            AgentCommand::Mark(occasion, at) => {
+                let (occasion, trial_id) = occasion_to_wire(occasion);
+                let end = occasion == WireOccasion::End;
+                Down::Mark(wire::Mark { trial_id, end, at_ns: at.map(nanos) })
             }
             AgentCommand::Ack(seq) => Down::Ack(wire::SamplesAck { seq }),
         };
@@ -68,7 +73,19 @@ impl TryFrom<wire::AgentDown> for AgentCommand {
             Down::Welcome(w) => Self::Welcome(w.into()),
             Down::ClockPing(p) => Self::ClockPing(p.id),
             Down::Watch(w) => {
-                Self::Watch(Duration::from_millis(non_zero(w.period_ms, "period_ms")?.get().into()))
+                let period = |ms, field| {
+                    Ok::<_, InvalidMessage>(Duration::from_millis(non_zero(ms, field)?.get().into()))
+                };
+                Self::Watch(Cadence {
+                    fast: period(w.fast_ms, "fast_ms")?,
+                    normal: period(w.period_ms, "period_ms")?,
+                    slow: period(w.slow_ms, "slow_ms")?,
+                })
+            }
+            Down::Mark(m) => {
+                let trial = TrialId(m.trial_id);
+                let occasion = if m.end { Occasion::End(trial) } else { Occasion::Start(trial) };
+                Self::Mark(occasion, m.at_ns.map(|ns| mono(ns, "at_ns")).transpose()?)
             }
             Down::Ack(a) => Self::Ack(a.seq),
         })
@@ -85,7 +102,7 @@ impl From<AgentHello> for wire::AgentHello {
             protocol_version: h.protocol_version,
             host: h.host,
             software_version: h.software_version,
-            devices: devices.into_iter().map(|d| wire::Device { uuid: d.uuid.0, name: d.name }).collect(),
+            devices: devices.into_iter().map(Into::into).collect(),
             gpus_absent,
         }
     }
@@ -94,139 +111,35 @@ impl From<AgentHello> for wire::AgentHello {
 impl TryFrom<wire::AgentHello> for AgentHello {
     type Error = InvalidMessage;
     fn try_from(h: wire::AgentHello) -> Result<Self, InvalidMessage> {
-        let device = |d: wire::Device| {
-            Ok::<_, InvalidMessage>(Device { uuid: GpuUuid(text(d.uuid, "uuid")?), name: d.name })
-        };
         Ok(Self {
             protocol_version: h.protocol_version,
             host: text(h.host, "host")?,
             software_version: h.software_version,
             devices: match h.gpus_absent {
                 Some(absence) => Err(absence.try_into()?),
-                None => Ok(h.devices.into_iter().map(device).collect::<Result<_, _>>()?),
+                None => Ok(h.devices.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?),
             },
         })
     }
 }
 
-impl From<Absence> for wire::Absence {
-    fn from(a: Absence) -> Self {
-        let reason = match a.reason {
-            AbsenceReason::Unsupported => Reason::Unsupported,
-            AbsenceReason::Denied => Reason::Denied,
-            AbsenceReason::Lost => Reason::Lost,
-            AbsenceReason::Stale => Reason::Stale,
-            AbsenceReason::Error => Reason::Error,
-            AbsenceReason::NotYet => Reason::NotYet,
-        };
-        Self { reason: reason.into(), detail: a.detail }
+impl From<Device> for wire::Device {
+    fn from(d: Device) -> Self {
+        let Device { uuid, name, index, pci_bus, architecture, parent } = d;
+        Self { uuid: uuid.0, name, index, pci_bus, architecture, parent_uuid: parent.map(|p| p.0) }
     }
 }
 
-impl TryFrom<wire::Absence> for Absence {
+impl TryFrom<wire::Device> for Device {
     type Error = InvalidMessage;
-    fn try_from(a: wire::Absence) -> Result<Self, InvalidMessage> {
-        let reason = match Reason::try_from(a.reason) {
-            Ok(Reason::Unsupported) => AbsenceReason::Unsupported,
-            Ok(Reason::Denied) => AbsenceReason::Denied,
-            Ok(Reason::Lost) => AbsenceReason::Lost,
-            Ok(Reason::Stale) => AbsenceReason::Stale,
-            Ok(Reason::Error) => AbsenceReason::Error,
-            Ok(Reason::NotYet) => AbsenceReason::NotYet,
-            Ok(Reason::Unspecified) | Err(_) => {
-                return Err(out_of_range("reason", a.reason, "a reason of this protocol version"));
-            }
-        };
-        Ok(Self { reason, detail: a.detail })
-    }
-}
-
-fn to_wire(r: Reading) -> wire::Reading {
-    let is = match r {
-        Ok(value) => Is::Value(value),
-        Err(absence) => Is::Absent(absence.into()),
-    };
-    wire::Reading { is: Some(is) }
-}
-
-fn reading(r: Option<wire::Reading>, field: &'static str) -> Result<Reading, InvalidMessage> {
-    match require(r.and_then(|r| r.is), field)? {
-        Is::Value(v) if v.is_finite() => Ok(Ok(v)),
-        Is::Value(v) => Err(out_of_range(field, v, "a finite number")),
-        Is::Absent(absence) => Ok(Err(absence.try_into()?)),
-    }
-}
-
-impl From<HostSample> for wire::Sample {
-    fn from(s: HostSample) -> Self {
-        Self {
-            seq: s.seq,
-            taken_ns: nanos(s.taken),
-            wall_ns: s.wall_ns,
-            took_us: s.took.0,
-            cpu_percent: Some(to_wire(s.system.cpu_percent)),
-            memory_used_bytes: Some(to_wire(s.system.memory_used_bytes)),
-            memory_total_bytes: Some(to_wire(s.system.memory_total_bytes)),
-            gpus: s.gpus.into_iter().map(Into::into).collect(),
-        }
-    }
-}
-
-impl TryFrom<wire::Sample> for HostSample {
-    type Error = InvalidMessage;
-    fn try_from(s: wire::Sample) -> Result<Self, InvalidMessage> {
+    fn try_from(d: wire::Device) -> Result<Self, InvalidMessage> {
         Ok(Self {
-            seq: s.seq,
-            taken: mono(s.taken_ns, "taken_ns")?,
-            wall_ns: s.wall_ns,
-            took: Micros(s.took_us),
-            system: SystemReading {
-                cpu_percent: reading(s.cpu_percent, "cpu_percent")?,
-                memory_used_bytes: reading(s.memory_used_bytes, "memory_used_bytes")?,
-                memory_total_bytes: reading(s.memory_total_bytes, "memory_total_bytes")?,
-            },
-            gpus: s.gpus.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
-        })
-    }
-}
-
-impl From<GpuReading> for wire::GpuSample {
-    fn from(g: GpuReading) -> Self {
-        let (throttle, throttle_absent) = match g.throttle {
-            Ok(reasons) => (reasons, None),
-            Err(absence) => (Vec::new(), Some(absence.into())),
-        };
-        Self {
-            uuid: g.uuid.0,
-            utilization_percent: Some(to_wire(g.utilization_percent)),
-            memory_used_bytes: Some(to_wire(g.memory_used_bytes)),
-            memory_total_bytes: Some(to_wire(g.memory_total_bytes)),
-            power_w: Some(to_wire(g.power_w)),
-            energy_j: Some(to_wire(g.energy_j)),
-            temperature_c: Some(to_wire(g.temperature_c)),
-            sm_clock_mhz: Some(to_wire(g.sm_clock_mhz)),
-            throttle,
-            throttle_absent,
-        }
-    }
-}
-
-impl TryFrom<wire::GpuSample> for GpuReading {
-    type Error = InvalidMessage;
-    fn try_from(g: wire::GpuSample) -> Result<Self, InvalidMessage> {
-        Ok(Self {
-            uuid: GpuUuid(text(g.uuid, "uuid")?),
-            utilization_percent: reading(g.utilization_percent, "utilization_percent")?,
-            memory_used_bytes: reading(g.memory_used_bytes, "memory_used_bytes")?,
-            memory_total_bytes: reading(g.memory_total_bytes, "memory_total_bytes")?,
-            power_w: reading(g.power_w, "power_w")?,
-            energy_j: reading(g.energy_j, "energy_j")?,
-            temperature_c: reading(g.temperature_c, "temperature_c")?,
-            sm_clock_mhz: reading(g.sm_clock_mhz, "sm_clock_mhz")?,
-            throttle: match g.throttle_absent {
-                Some(absence) => Err(absence.try_into()?),
-                None => Ok(g.throttle),
-            },
+            uuid: GpuUuid(text(d.uuid, "uuid")?),
+            name: d.name,
+            index: d.index,
+            pci_bus: d.pci_bus,
+            architecture: d.architecture,
+            parent: d.parent_uuid.map(GpuUuid),
         })
     }
 }

@@ -22,6 +22,19 @@ pub fn absence(error: &NvmlError) -> Absence {
     Absence::new(reason(error), text)
 }
 
+/// Whether NVML has to be started anew before it can answer again.
+pub(super) fn needs_new_start(error: &NvmlError) -> bool {
+    use NvmlError as E;
+    matches!(
+        error,
+        E::Uninitialized
+            | E::DriverNotLoaded
+            | E::GpuLost
+            | E::LibRmVersionMismatch
+            | E::UnexpectedVariant(GPU_NOT_FOUND)
+    )
+}
+
 /// The class. Every variant is named, so that a new one of the wrapper is a decision and not an accident.
 #[expect(deprecated, reason = "NVML still may answer with it")]
 fn reason(error: &NvmlError) -> AbsenceReason {

@@ -36,6 +36,8 @@ struct PlanFile {
     cooldown: Option<Scalar>,
     #[serde(rename = "sample-period")]
     sample_period: Option<Scalar>,
+    #[serde(rename = "fast-period")]
+    fast_period: Option<Scalar>,
     #[serde(default, rename = "skip-preflight")]
     skip_preflight: bool,
     timeout: Option<Scalar>,
@@ -149,6 +151,7 @@ impl RawPlan {
             calibrate: f.calibrate.and_then(Switch::text),
             cooldown: scalar(f.cooldown),
             sample_period: scalar(f.sample_period),
+            fast_period: scalar(f.fast_period),
             skip_preflight: f.skip_preflight,
             timeout: scalar(f.timeout),
             max_body: scalar(f.max_body),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fluxfleet_proto::histogram;
 use fluxfleet_proto::id::PeerId;
+use fluxfleet_proto::metric::{GpuMetric, HostMetric};
 use fluxfleet_proto::reading::{Absence, AbsenceReason};
 use fluxfleet_proto::trial::Method;
 use serde_json::Value;
@@ -70,7 +71,11 @@ fn loaded() -> Vec<Value> {
 fn documents() -> Vec<Value> {
     let batching = |run: RunSketch| {
         run.with(|run| {
-            run.samples[0].sample.gpus[0].energy_j = Ok(1_234.5);
+            let sample = &mut run.samples[0].sample;
+            sample.gpus[0].values = GpuMetric::ALL.iter().map(|metric| (*metric, Ok(12.5))).collect();
+            sample.gpus[0].repeated.push(GpuMetric::UtilizationPercent);
+            sample.system.values = HostMetric::ALL.iter().map(|metric| (*metric, Ok(12.5))).collect();
+            sample.system.core_percent = Some(Ok(vec![0.0, 25.0]));
             run.strategies[0].planned.strategy.method =
                 Method::Batch { path: "/batch-generate".into(), size: NonZeroU32::new(4).expect("4") };
         })

@@ -1,0 +1,81 @@
+//! What the agent itself costs.
+
+use fluxfleet_proto::clock::{Clock, Mono};
+use fluxfleet_proto::latency::Latency;
+use fluxfleet_proto::metric::HostMetric;
+use fluxfleet_proto::reading::{Absence, AbsenceReason, Reading, Readings};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::Calls;
+
+/// Reads this process.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    /// When processor time was last read, and what it was, in nanoseconds.
+    last: Option<(Mono, i128)>,
+}
+
+impl Own {
+    /// Processor time since the last reading, memory, and what calls into the GPU library took so far.
+    pub(super) fn read(&mut self, calls: &Calls) -> Readings<HostMetric> {
+        let mut all = Latency::new();
+        for call in calls.values() {
+            all.merge(call);
+        }
+        let call = |q| match all.quantile(q) {
+            Some(us) => Ok(us.0 as f64),
+            None => Err(Absence::new(AbsenceReason::NotYet, "no call into a GPU library so far")),
+        };
+        Readings::default()
+            .with(HostMetric::AgentCpuPercent, self.cpu_percent(Clock::now()))
+            .with(HostMetric::AgentMemoryBytes, resident())
+            .with(HostMetric::GpuCallP50Us, call(0.5))
+            .with(HostMetric::GpuCallP99Us, call(0.99))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "nanoseconds between two readings")]
+    fn cpu_percent(&mut self, now: Mono) -> Reading {
+        let spent = clock_gettime(ClockId::ProcessCPUTime);
+        let spent = i128::from(spent.tv_sec) * 1_000_000_000 + i128::from(spent.tv_nsec);
+        let Some((then, before)) = self.last.replace((now, spent)) else {
+            return Err(Absence::new(AbsenceReason::NotYet, "a share of time needs two readings"));
+        };
+        let wall = now.since(then).as_nanos();
+        if wall == 0 {
+            return Err(Absence::new(AbsenceReason::NotYet, "no time has passed since the last reading"));
+        }
+        Ok((100.0 * (spent - before) as f64 / wall as f64).max(0.0))
+    }
+}
+
+/// Resident memory in bytes.
+fn resident() -> Reading {
+    let file = "/proc/self/statm";
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Absence::new(AbsenceReason::Unsupported, format!("could not read {file}: {error}"))
+    })?;
+    let pages = text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    let pages =
+        pages.ok_or_else(|| Absence::new(AbsenceReason::Error, format!("{file} has no second number")))?;
+    Ok((pages * rustix::param::page_size() as u64) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fluxfleet_proto::units::Micros;
+
+    #[test]
+    fn the_agent_tells_what_it_costs() {
+        let mut own = Own::default();
+        let first = own.read(&Calls::new());
+        assert_eq!(first.value(HostMetric::AgentCpuPercent).unwrap_err().reason, AbsenceReason::NotYet);
+        assert_eq!(first.value(HostMetric::GpuCallP99Us).unwrap_err().reason, AbsenceReason::NotYet);
+        assert!(first.value(HostMetric::AgentMemoryBytes).unwrap() > 0.0);
+        let mut power = Latency::new();
+        power.record(Micros(7));
+        let second = own.read(&Calls::from([("power", power)]));
+        assert!(second.value(HostMetric::AgentCpuPercent).unwrap() >= 0.0);
+        assert_eq!(second.value(HostMetric::GpuCallP99Us), Ok(7.0));
+    }
+}
