@@ -54,6 +54,10 @@ fn kind_of(e: &(dyn Error + 'static), connected: bool) -> Option<FailureKind> {
         };
     }
     let e = e.downcast_ref::<io::Error>()?;
+    if !connected && e.kind() == io::ErrorKind::UnexpectedEof {
+        // No attempt at a connection ends so: it was there, and closed within the handshake over it.
+        return Some(FailureKind::Tls);
+    }
     if e.get_ref().is_some() {
         // A wrapped error is looked at next.
         return None;

@@ -8,6 +8,7 @@ mod choice;
 mod connections;
 mod failures;
 mod heads;
+mod proxies;
 mod rig;
 mod secure;
 mod sending;

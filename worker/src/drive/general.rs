@@ -22,6 +22,8 @@ const RESERVE: u64 = 1 << 20;
 pub(super) struct General {
     client: reqwest::Client,
     http: HttpVersion,
+    /// Host and port of the proxy, for failure texts.
+    proxy: Option<Box<str>>,
 }
 
 impl General {
@@ -58,8 +60,14 @@ impl General {
             builder = builder.proxy(used);
         }
         let client = builder.build().map_err(|e| fail("cannot set up an HTTP client", e))?;
-        Ok(Self { client, http })
+        let proxy = proxy.map(|proxy| authority(proxy).into());
+        Ok(Self { client, http, proxy })
     }
+}
+
+/// Host and port as a URL spells them.
+fn authority(url: &Url) -> &str {
+    &url[Position::BeforeHost..Position::AfterPort]
 }
 
 /// The system's resolver with this crate's error, which [`classify`] knows by its type.
@@ -88,8 +96,8 @@ impl Driver for General {
         progress.enter(Phase::Head);
         let mut request = reqwest::Request::new(endpoint.method.clone(), endpoint.url.clone());
         *request.headers_mut() = endpoint.headers.clone();
-        let authority = &endpoint.url[Position::BeforeHost..Position::AfterPort];
-        if self.http == HttpVersion::Two && endpoint.headers.get(HOST).is_some_and(|host| host == authority) {
+        let named = |host: &http::HeaderValue| host == authority(&endpoint.url);
+        if self.http == HttpVersion::Two && endpoint.headers.get(HOST).is_some_and(named) {
             // HTTP/2 says it in `:authority`, and nginx refuses to be told twice. A host of the target's own stays.
             request.headers_mut().remove(HOST);
         }
@@ -98,7 +106,14 @@ impl Driver for General {
         }
         let mut response = self.client.execute(request).await.map_err(|e| {
             let connected = !e.is_connect();
-            classify(&e.without_url(), connected)
+            let failure = classify(&e.without_url(), connected);
+            match &self.proxy {
+                // What could not be reached may be the proxy, or what is behind it.
+                Some(proxy) if !connected => {
+                    Failure { text: format!("through the proxy {proxy}: {}", failure.text), ..failure }
+                }
+                _ => failure,
+            }
         })?;
         progress.head_arrived(Clock::now());
         let announced = response.content_length();

@@ -70,8 +70,13 @@ fn a_port_that_closes_within_the_handshake_is_a_tls_failure() {
         let address = server(false, |_, mut wire| {
             let _ = wire.read(&mut [0; 1000]);
         });
-        let failure = Rig::new(Direct::new(insecure()), true).failure(address).await;
-        assert_eq!(failure.kind, FailureKind::Tls, "{}", failure.text);
+        let failures = [
+            Rig::new(Direct::new(insecure()), true).failure(address).await,
+            Rig::new(General::new(&insecure(), HttpVersion::One, None).unwrap(), true).failure(address).await,
+        ];
+        for failure in failures {
+            assert_eq!(failure.kind, FailureKind::Tls, "{}", failure.text);
+        }
     });
 }
 
