@@ -7,6 +7,7 @@ use std::error::Error;
 use std::io;
 
 use fluxfleet_proto::failure::FailureKind;
+use rustls::CertificateError;
 
 use super::Failure;
 use super::resolve::ResolveError;
@@ -95,10 +96,24 @@ pub(super) fn describe(error: &(dyn Error + 'static), kind: FailureKind) -> Stri
         }
         FailureKind::Protocol if chain(error).any(not_http_2) => NOT_HTTP_2,
         FailureKind::Protocol => NOT_HTTP,
-        FailureKind::Tls => "; if the port speaks plain http, write the URL with http://",
+        FailureKind::Tls => match refused_certificate(error) {
+            None => "; if the port speaks plain http, write the URL with http://",
+            Some(CertificateError::UnknownIssuer) => {
+                "; if its authority is one of your own, give it with --ca"
+            }
+            Some(_) => "",
+        },
         _ => "",
     };
     words.join(": ") + advice
+}
+
+/// Why a certificate is not trusted, if one was shown.
+fn refused_certificate<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CertificateError> {
+    chain(error).find_map(|e| match e.downcast_ref()? {
+        rustls::Error::InvalidCertificate(why) => Some(why),
+        _ => None,
+    })
 }
 
 /// Whether HTTP/2 was given up on this side because of what had come.

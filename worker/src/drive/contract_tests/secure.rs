@@ -46,7 +46,8 @@ fn who_is_not_vouched_for_is_trusted_only_when_that_is_asked_for() {
         });
         let failure = Rig::new(Direct::default(), true).failure(address).await;
         assert_eq!(failure.kind, FailureKind::Tls, "{}", failure.text);
-        assert!(failure.text.contains("certificate"), "{}", failure.text);
+        assert!(failure.text.contains("certificate") && failure.text.contains("--ca"), "{}", failure.text);
+        assert!(!failure.text.contains("http://"), "it is TLS that answered: {}", failure.text);
         for options in [trusting(), insecure()] {
             Rig::new(Direct::new(options.clone()), true).answer(address).await;
             Rig::new(General::new(&options, HttpVersion::One, None).unwrap(), true).answer(address).await;
