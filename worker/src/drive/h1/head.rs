@@ -190,8 +190,9 @@ impl Fields {
             None => Framing::Close,
         };
         // An answer framed twice, or in a way that its version does not know, says that something between here
-        // and there is confused (RFC 9112, section 6.1).
-        let doubtful = self.coded && (self.length.is_some() || !one_one);
+        // and there is confused (RFC 9112, section 6.1). Chunks announced for an answer without a body may come all
+        // the same, and later than it.
+        let doubtful = self.coded && (self.length.is_some() || !one_one || bodyless);
         let keep = !self.close && !doubtful && framing != Framing::Close && (one_one || self.keep_alive);
         Head {
             status,
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_decides_what_happens_to_the_connection() {
+    fn version_and_status_decide_what_happens_to_the_connection() {
         let parsed = |text: &str| parse(text.as_bytes()).unwrap().unwrap().1;
         assert!(!parsed("HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n").keep);
         assert!(parsed("HTTP/1.0 200 OK\r\ncontent-length: 0\r\nconnection: Keep-Alive\r\n\r\n").keep);
@@ -282,6 +283,8 @@ mod tests {
             let head = parsed(&format!("HTTP/1.1 {status}\r\ncontent-length: 9\r\n\r\n"));
             assert_eq!((head.framing, head.keep), (Framing::Length(0), true));
         }
+        let chunks = "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert_eq!((parsed(chunks).framing, parsed(chunks).keep), (Framing::Length(0), false));
         assert!(parse(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n").is_err());
         assert!(parse(b"HTTP/2.0 200 OK\r\n\r\n").is_err());
     }
