@@ -23,6 +23,7 @@ macro_rules! contract {
         contract!(@driver plain, Rig::new(Direct::default(), false), $($every)* $($direct)*);
         contract!(@driver over_tls, Rig::new(Direct::new(rig::trusting()), true), $($every)* $($direct)*);
         contract!(@driver general, Rig::new(general(), false), $($every)*);
+        contract!(@driver general_over_tls, Rig::new(general(), true), $($every)*);
     };
     (@driver $driver:ident, $new:expr, $($module:ident::$test:ident,)*) => {
         mod $driver {
