@@ -10,13 +10,10 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Position, Url};
 
 use super::classify::classify;
-use super::h1::{media, too_large};
+use super::h1::{RESERVE, media, too_large};
 use super::resolve::ask;
 use super::tls::TlsOptions;
 use super::{Answer, Driver, Endpoint, Failure, HttpVersion, IDLE_LIMIT, Phase, Progress};
-
-/// Room reserved ahead of the bytes on the word of a `Content-Length`; a header alone must not claim more.
-const RESERVE: u64 = 1 << 20;
 
 /// The driver for HTTP/2 and proxies; it speaks HTTP/1.1 too.
 pub(super) struct General {
@@ -121,9 +118,7 @@ impl Driver for General {
         while !gathered.cut {
             match response.chunk().await {
                 Ok(None) => break,
-                Ok(Some(chunk)) => {
-                    gathered.push(chunk, progress);
-                }
+                Ok(Some(chunk)) => gathered.push(chunk, progress),
                 Err(e) => {
                     let failure = classify(&e.without_url(), true);
                     let text = format!("{} after {} body bytes", failure.text, progress.bytes());
@@ -150,7 +145,7 @@ struct Gathered {
     announced: Option<u64>,
     first: Bytes,
     rest: BytesMut,
-    /// Whether a part was left away.
+    /// Whether a part was left away; then no more need be read.
     cut: bool,
 }
 
@@ -160,8 +155,9 @@ impl Gathered {
         let cut = announced.is_some_and(|n| n > limit);
         Self { limit, announced, first: Bytes::new(), rest: BytesMut::new(), cut }
     }
-    /// Takes a chunk. `false`: the limit is passed, read no more.
-    fn push(&mut self, chunk: Bytes, progress: &Progress) -> bool {
+
+    /// Takes a chunk, as much of it as the limit allows.
+    fn push(&mut self, chunk: Bytes, progress: &Progress) {
         progress.received(chunk.len());
         let held = self.first.len().max(self.rest.len()) as u64;
         let room = usize::try_from(self.limit.saturating_sub(held)).unwrap_or(usize::MAX);
@@ -178,7 +174,6 @@ impl Gathered {
             }
             self.rest.extend_from_slice(&chunk[..kept]);
         }
-        !self.cut
     }
 
     /// The body so far.
@@ -196,12 +191,12 @@ mod tests {
         let progress = Progress::default();
         let chunk = Bytes::from(vec![1u8; 10]);
         let mut body = Gathered::new(None, 100);
-        assert!(body.push(chunk.clone(), &progress));
+        body.push(chunk.clone(), &progress);
         assert_eq!(body.into_bytes().as_ptr(), chunk.as_ptr());
 
         let mut body = Gathered::new(None, 100);
         for n in 0..5u8 {
-            assert!(body.push(Bytes::from(vec![n; 3]), &progress));
+            body.push(Bytes::from(vec![n; 3]), &progress);
         }
         assert_eq!(&body.into_bytes()[..], [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
         assert_eq!(progress.bytes(), 25);
@@ -211,8 +206,10 @@ mod tests {
     fn exactly_the_limit_is_accepted_and_one_byte_more_is_not() {
         let progress = Progress::default();
         let mut body = Gathered::new(None, 4);
-        assert!(body.push(Bytes::from_static(b"abcd"), &progress));
-        assert!(!body.push(Bytes::from_static(b"e"), &progress));
+        body.push(Bytes::from_static(b"abcd"), &progress);
+        assert!(!body.cut);
+        body.push(Bytes::from_static(b"e"), &progress);
+        assert!(body.cut);
         assert_eq!(&body.into_bytes()[..], b"abcd");
     }
 }

@@ -19,7 +19,7 @@ use fluxfleet_proto::failure::FailureKind;
 use super::Failure;
 use super::classify::NOT_HTTP;
 
-pub(super) use answer::{End, Reader, too_large};
+pub(super) use answer::{End, RESERVE, Reader, too_large};
 pub(super) use head::media;
 pub(super) use request::{Request, Unsent};
 
