@@ -37,7 +37,8 @@ macro_rules! contract {
 }
 
 fn general() -> General {
-    General::new(&TlsOptions { insecure: true, ..TlsOptions::default() }, HttpVersion::One, None).unwrap()
+    General::new(Some(&TlsOptions { insecure: true, ..TlsOptions::default() }), HttpVersion::One, None)
+        .unwrap()
 }
 
 contract! {

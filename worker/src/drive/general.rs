@@ -12,7 +12,7 @@ use url::{Position, Url};
 use super::classify::classify;
 use super::h1::{RESERVE, media, too_large};
 use super::resolve::ask;
-use super::tls::TlsOptions;
+use super::tls::{TlsOptions, trusting_nobody};
 use super::{Answer, Driver, Endpoint, Failure, HttpVersion, IDLE_LIMIT, Phase, Progress};
 
 /// The driver for HTTP/2 and proxies; it speaks HTTP/1.1 too.
@@ -24,11 +24,15 @@ pub(super) struct General {
 }
 
 impl General {
-    /// A client of its own, with its own connections.
+    /// A client of its own, with its own connections; without `tls`, one for plain connections alone.
     ///
     /// # Errors
     /// `tls` when TLS cannot be set up, `protocol` when reqwest cannot.
-    pub(super) fn new(tls: &TlsOptions, http: HttpVersion, proxy: Option<&Url>) -> Result<Self, Failure> {
+    pub(super) fn new(
+        tls: Option<&TlsOptions>,
+        http: HttpVersion,
+        proxy: Option<&Url>,
+    ) -> Result<Self, Failure> {
         let protocols: &[&[u8]] = match http {
             HttpVersion::One => &[b"http/1.1"],
             HttpVersion::Two => &[b"h2"],
@@ -45,7 +49,7 @@ impl General {
             .pool_max_idle_per_host(usize::MAX)
             .tcp_nodelay(true)
             .dns_resolver(Arc::new(System))
-            .tls_backend_preconfigured(tls.config(protocols)?);
+            .tls_backend_preconfigured(tls.map_or_else(trusting_nobody, |tls| tls.config(protocols))?);
         builder = match http {
             HttpVersion::One => builder.http1_only().retry(reqwest::retry::never()),
             // With reqwest's retries of what the service says it has not begun: see the module above.

@@ -44,6 +44,26 @@ fn http_2_is_spoken_when_it_is_asked_for() {
 }
 
 #[test]
+fn only_a_target_that_speaks_tls_needs_somebody_to_trust() {
+    on_a_load_thread(async {
+        let address = server(false, |_, mut wire| {
+            wire.read_request();
+            wire.write_all(OK).unwrap();
+        });
+        for driver in [DriverChoice::Direct, DriverChoice::General] {
+            // As on a machine without a trust store.
+            let tls = TlsOptions { ca_pem: Some(Vec::new()), insecure: false };
+            let client = Client::new(ClientOptions { tls, driver, ..options() });
+            let plain = endpoint(&format!("http://{address}/x"));
+            client.warm_up(&plain.origin).unwrap();
+            client.call(&plain, b"{}", &Progress::default()).await.unwrap();
+            let secure = endpoint(&format!("https://{address}/x"));
+            assert_eq!(client.warm_up(&secure.origin).unwrap_err().kind, FailureKind::Tls);
+        }
+    });
+}
+
+#[test]
 fn a_service_without_http_2_is_a_protocol_failure_that_says_so() {
     on_a_load_thread(async {
         for scheme in ["http", "https"] {

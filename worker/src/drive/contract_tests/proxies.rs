@@ -14,7 +14,7 @@ use crate::drive::{Failure, HttpVersion, TlsOptions};
 /// A driver over TLS that goes through this proxy.
 fn through(proxy: &str, tls: &TlsOptions) -> Rig<General> {
     let proxy = Url::parse(proxy).unwrap();
-    Rig::new(General::new(tls, HttpVersion::One, Some(&proxy)).unwrap(), true)
+    Rig::new(General::new(Some(tls), HttpVersion::One, Some(&proxy)).unwrap(), true)
 }
 
 /// A proxy that opens a tunnel to wherever it is asked to, and tells what it was asked.

@@ -27,7 +27,9 @@ fn https_to_a_plain_port_is_a_tls_failure() {
         });
         let failures = [
             Rig::new(Direct::default(), true).failure(plain).await,
-            Rig::new(General::new(&insecure(), HttpVersion::One, None).unwrap(), true).failure(plain).await,
+            Rig::new(General::new(Some(&insecure()), HttpVersion::One, None).unwrap(), true)
+                .failure(plain)
+                .await,
         ];
         for failure in failures {
             assert_eq!(failure.kind, FailureKind::Tls, "{}", failure.text);
@@ -50,7 +52,9 @@ fn who_is_not_vouched_for_is_trusted_only_when_that_is_asked_for() {
         assert!(!failure.text.contains("http://"), "it is TLS that answered: {}", failure.text);
         for options in [trusting(), insecure()] {
             Rig::new(Direct::new(options.clone()), true).answer(address).await;
-            Rig::new(General::new(&options, HttpVersion::One, None).unwrap(), true).answer(address).await;
+            Rig::new(General::new(Some(&options), HttpVersion::One, None).unwrap(), true)
+                .answer(address)
+                .await;
         }
     });
 }
@@ -73,7 +77,9 @@ fn a_port_that_closes_within_the_handshake_is_a_tls_failure() {
         });
         let failures = [
             Rig::new(Direct::new(insecure()), true).failure(address).await,
-            Rig::new(General::new(&insecure(), HttpVersion::One, None).unwrap(), true).failure(address).await,
+            Rig::new(General::new(Some(&insecure()), HttpVersion::One, None).unwrap(), true)
+                .failure(address)
+                .await,
         ];
         for failure in failures {
             assert_eq!(failure.kind, FailureKind::Tls, "{}", failure.text);
