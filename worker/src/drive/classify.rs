@@ -1,18 +1,22 @@
 //! From an error's source chain to a failure kind.
 //!
-//! Types and codes decide, not display texts: `io::ErrorKind`, hyper's own predicates, rustls' error type, and
-//! this crate's resolver error.
+//! Types and codes decide, not display texts: `io::ErrorKind`, the predicates of hyper and h2, rustls' error type,
+//! and this crate's resolver error.
 
 use std::error::Error;
 use std::io;
 
 use fluxfleet_proto::failure::FailureKind;
+use rustls::CertificateError;
 
 use super::Failure;
 use super::resolve::ResolveError;
 
 /// What may be behind bytes that are no HTTP/1.1.
 pub(super) const NOT_HTTP: &str = "; not HTTP/1.1, is this an https port or another service?";
+
+/// The same of HTTP/2.
+const NOT_HTTP_2: &str = "; does the service speak HTTP/2 on this port?";
 
 /// The failure behind an error that ended an exchange. `connected` tells whether a connection was there.
 pub(super) fn classify(error: &(dyn Error + 'static), connected: bool) -> Failure {
@@ -53,7 +57,14 @@ fn kind_of(e: &(dyn Error + 'static), connected: bool) -> Option<FailureKind> {
             () => None,
         };
     }
+    if not_http_2(e) {
+        return Some(FailureKind::Protocol);
+    }
     let e = e.downcast_ref::<io::Error>()?;
+    if !connected && e.kind() == io::ErrorKind::UnexpectedEof {
+        // No attempt at a connection ends so: it was there, and closed within the handshake over it.
+        return Some(FailureKind::Tls);
+    }
     if e.get_ref().is_some() {
         // A wrapped error is looked at next.
         return None;
@@ -83,11 +94,31 @@ pub(super) fn describe(error: &(dyn Error + 'static), kind: FailureKind) -> Stri
         _ if too_many_files(error) => {
             "; this worker is out of file descriptors, raise its limit (`ulimit -n`)"
         }
+        FailureKind::Protocol if chain(error).any(not_http_2) => NOT_HTTP_2,
         FailureKind::Protocol => NOT_HTTP,
-        FailureKind::Tls => "; if the port speaks plain http, write the URL with http://",
+        FailureKind::Tls => match refused_certificate(error) {
+            None => "; if the port speaks plain http, write the URL with http://",
+            Some(CertificateError::UnknownIssuer) => {
+                "; if its authority is one of your own, give it with --ca"
+            }
+            Some(_) => "",
+        },
         _ => "",
     };
     words.join(": ") + advice
+}
+
+/// Why a certificate is not trusted, if one was shown.
+fn refused_certificate<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CertificateError> {
+    chain(error).find_map(|e| match e.downcast_ref()? {
+        rustls::Error::InvalidCertificate(why) => Some(why),
+        _ => None,
+    })
+}
+
+/// Whether HTTP/2 was given up on this side because of what had come.
+fn not_http_2(e: &(dyn Error + 'static)) -> bool {
+    e.downcast_ref::<h2::Error>().is_some_and(h2::Error::is_library)
 }
 
 fn too_many_files(error: &(dyn Error + 'static)) -> bool {

@@ -55,8 +55,9 @@ impl ClientOptions {
 /// A load thread's own client: connections are never shared between threads.
 pub(crate) struct Client {
     direct: Direct,
-    // Only a client that needs it pays for its setup.
+    // Only a client that needs it pays for its setup, and only https for reading the trust store.
     general: OnceCell<General>,
+    general_over_tls: OnceCell<General>,
     uses_general: bool,
     options: ClientOptions,
 }
@@ -66,7 +67,7 @@ impl Client {
     pub(crate) fn new(options: ClientOptions) -> Self {
         let direct = Direct::new(options.tls.clone());
         let uses_general = options.driver.is_general(options.http, options.proxy.is_some());
-        Self { direct, general: OnceCell::new(), uses_general, options }
+        Self { direct, general: OnceCell::new(), general_over_tls: OnceCell::new(), uses_general, options }
     }
 
     /// Builds ahead what the first request to this origin would have to wait for.
@@ -75,7 +76,7 @@ impl Client {
     /// When TLS cannot be set up, or the options ask for what their driver cannot do.
     pub(crate) fn warm_up(&self, origin: &Origin) -> Result<(), Failure> {
         if self.uses_general {
-            return self.general().map(drop);
+            return self.general(origin).map(drop);
         }
         if self.options.http == HttpVersion::Two || self.options.proxy.is_some() {
             return Err(Failure {
@@ -87,13 +88,14 @@ impl Client {
         self.direct.warm_up(origin)
     }
 
-    fn general(&self) -> Result<&General, Failure> {
-        if let Some(general) = self.general.get() {
+    fn general(&self, origin: &Origin) -> Result<&General, Failure> {
+        let kept = if origin.secure { &self.general_over_tls } else { &self.general };
+        if let Some(general) = kept.get() {
             return Ok(general);
         }
         let ClientOptions { tls, http, proxy, .. } = &self.options;
-        let general = General::new(tls, *http, proxy.as_ref())?;
-        Ok(self.general.get_or_init(|| general))
+        let general = General::new(origin.secure.then_some(tls), *http, proxy.as_ref())?;
+        Ok(kept.get_or_init(|| general))
     }
 
     /// Closes connections that have been idle for too long; to be called about once a second.
@@ -156,7 +158,7 @@ impl Client {
         progress: &Progress,
     ) -> Result<Answer, Failure> {
         let result = if self.uses_general {
-            match self.general() {
+            match self.general(&endpoint.origin) {
                 // Boxed: reqwest's future is several times the size of the direct driver's.
                 Ok(general) => Box::pin(general.exchange(endpoint, body, self.options.limit, progress)).await,
                 Err(failure) => Err(failure),

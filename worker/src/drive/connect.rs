@@ -32,6 +32,7 @@ pub(super) struct Connector {
 }
 
 impl Connector {
+    /// Knows no address yet, and has not set up TLS.
     pub(super) fn new(options: TlsOptions) -> Self {
         Self { options, ..Self::default() }
     }

@@ -8,6 +8,7 @@ mod choice;
 mod connections;
 mod failures;
 mod heads;
+mod proxies;
 mod rig;
 mod secure;
 mod sending;
@@ -22,6 +23,7 @@ macro_rules! contract {
         contract!(@driver plain, Rig::new(Direct::default(), false), $($every)* $($direct)*);
         contract!(@driver over_tls, Rig::new(Direct::new(rig::trusting()), true), $($every)* $($direct)*);
         contract!(@driver general, Rig::new(general(), false), $($every)*);
+        contract!(@driver general_over_tls, Rig::new(general(), true), $($every)*);
     };
     (@driver $driver:ident, $new:expr, $($module:ident::$test:ident,)*) => {
         mod $driver {
@@ -35,7 +37,8 @@ macro_rules! contract {
 }
 
 fn general() -> General {
-    General::new(&TlsOptions { insecure: true, ..TlsOptions::default() }, HttpVersion::One, None).unwrap()
+    General::new(Some(&TlsOptions { insecure: true, ..TlsOptions::default() }), HttpVersion::One, None)
+        .unwrap()
 }
 
 contract! {

@@ -10,26 +10,29 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Position, Url};
 
 use super::classify::classify;
-use super::h1::{media, too_large};
+use super::h1::{RESERVE, media, too_large};
 use super::resolve::ask;
-use super::tls::TlsOptions;
+use super::tls::{TlsOptions, trusting_nobody};
 use super::{Answer, Driver, Endpoint, Failure, HttpVersion, IDLE_LIMIT, Phase, Progress};
-
-/// Room reserved ahead of the bytes on the word of a `Content-Length`; a header alone must not claim more.
-const RESERVE: u64 = 1 << 20;
 
 /// The driver for HTTP/2 and proxies; it speaks HTTP/1.1 too.
 pub(super) struct General {
     client: reqwest::Client,
     http: HttpVersion,
+    /// Host and port of the proxy, for failure texts.
+    proxy: Option<Box<str>>,
 }
 
 impl General {
-    /// A client of its own, with its own connections.
+    /// A client of its own, with its own connections; without `tls`, one for plain connections alone.
     ///
     /// # Errors
     /// `tls` when TLS cannot be set up, `protocol` when reqwest cannot.
-    pub(super) fn new(tls: &TlsOptions, http: HttpVersion, proxy: Option<&Url>) -> Result<Self, Failure> {
+    pub(super) fn new(
+        tls: Option<&TlsOptions>,
+        http: HttpVersion,
+        proxy: Option<&Url>,
+    ) -> Result<Self, Failure> {
         let protocols: &[&[u8]] = match http {
             HttpVersion::One => &[b"http/1.1"],
             HttpVersion::Two => &[b"h2"],
@@ -46,7 +49,7 @@ impl General {
             .pool_max_idle_per_host(usize::MAX)
             .tcp_nodelay(true)
             .dns_resolver(Arc::new(System))
-            .tls_backend_preconfigured(tls.config(protocols)?);
+            .tls_backend_preconfigured(tls.map_or_else(trusting_nobody, |tls| tls.config(protocols))?);
         builder = match http {
             HttpVersion::One => builder.http1_only().retry(reqwest::retry::never()),
             // With reqwest's retries of what the service says it has not begun: see the module above.
@@ -58,8 +61,14 @@ impl General {
             builder = builder.proxy(used);
         }
         let client = builder.build().map_err(|e| fail("cannot set up an HTTP client", e))?;
-        Ok(Self { client, http })
+        let proxy = proxy.map(|proxy| authority(proxy).into());
+        Ok(Self { client, http, proxy })
     }
+}
+
+/// Host and port as a URL spells them.
+fn authority(url: &Url) -> &str {
+    &url[Position::BeforeHost..Position::AfterPort]
 }
 
 /// The system's resolver with this crate's error, which [`classify`] knows by its type.
@@ -88,8 +97,8 @@ impl Driver for General {
         progress.enter(Phase::Head);
         let mut request = reqwest::Request::new(endpoint.method.clone(), endpoint.url.clone());
         *request.headers_mut() = endpoint.headers.clone();
-        let authority = &endpoint.url[Position::BeforeHost..Position::AfterPort];
-        if self.http == HttpVersion::Two && endpoint.headers.get(HOST).is_some_and(|host| host == authority) {
+        let named = |host: &http::HeaderValue| host == authority(&endpoint.url);
+        if self.http == HttpVersion::Two && endpoint.headers.get(HOST).is_some_and(named) {
             // HTTP/2 says it in `:authority`, and nginx refuses to be told twice. A host of the target's own stays.
             request.headers_mut().remove(HOST);
         }
@@ -98,7 +107,14 @@ impl Driver for General {
         }
         let mut response = self.client.execute(request).await.map_err(|e| {
             let connected = !e.is_connect();
-            classify(&e.without_url(), connected)
+            let failure = classify(&e.without_url(), connected);
+            match &self.proxy {
+                // What could not be reached may be the proxy, or what is behind it.
+                Some(proxy) if !connected => {
+                    Failure { text: format!("through the proxy {proxy}: {}", failure.text), ..failure }
+                }
+                _ => failure,
+            }
         })?;
         progress.head_arrived(Clock::now());
         let announced = response.content_length();
@@ -106,9 +122,7 @@ impl Driver for General {
         while !gathered.cut {
             match response.chunk().await {
                 Ok(None) => break,
-                Ok(Some(chunk)) => {
-                    gathered.push(chunk, progress);
-                }
+                Ok(Some(chunk)) => gathered.push(chunk, progress),
                 Err(e) => {
                     let failure = classify(&e.without_url(), true);
                     let text = format!("{} after {} body bytes", failure.text, progress.bytes());
@@ -135,7 +149,7 @@ struct Gathered {
     announced: Option<u64>,
     first: Bytes,
     rest: BytesMut,
-    /// Whether a part was left away.
+    /// Whether a part was left away; then no more need be read.
     cut: bool,
 }
 
@@ -145,8 +159,9 @@ impl Gathered {
         let cut = announced.is_some_and(|n| n > limit);
         Self { limit, announced, first: Bytes::new(), rest: BytesMut::new(), cut }
     }
-    /// Takes a chunk. `false`: the limit is passed, read no more.
-    fn push(&mut self, chunk: Bytes, progress: &Progress) -> bool {
+
+    /// Takes a chunk, as much of it as the limit allows.
+    fn push(&mut self, chunk: Bytes, progress: &Progress) {
         progress.received(chunk.len());
         let held = self.first.len().max(self.rest.len()) as u64;
         let room = usize::try_from(self.limit.saturating_sub(held)).unwrap_or(usize::MAX);
@@ -163,7 +178,6 @@ impl Gathered {
             }
             self.rest.extend_from_slice(&chunk[..kept]);
         }
-        !self.cut
     }
 
     /// The body so far.
@@ -181,12 +195,12 @@ mod tests {
         let progress = Progress::default();
         let chunk = Bytes::from(vec![1u8; 10]);
         let mut body = Gathered::new(None, 100);
-        assert!(body.push(chunk.clone(), &progress));
+        body.push(chunk.clone(), &progress);
         assert_eq!(body.into_bytes().as_ptr(), chunk.as_ptr());
 
         let mut body = Gathered::new(None, 100);
         for n in 0..5u8 {
-            assert!(body.push(Bytes::from(vec![n; 3]), &progress));
+            body.push(Bytes::from(vec![n; 3]), &progress);
         }
         assert_eq!(&body.into_bytes()[..], [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
         assert_eq!(progress.bytes(), 25);
@@ -196,8 +210,10 @@ mod tests {
     fn exactly_the_limit_is_accepted_and_one_byte_more_is_not() {
         let progress = Progress::default();
         let mut body = Gathered::new(None, 4);
-        assert!(body.push(Bytes::from_static(b"abcd"), &progress));
-        assert!(!body.push(Bytes::from_static(b"e"), &progress));
+        body.push(Bytes::from_static(b"abcd"), &progress);
+        assert!(!body.cut);
+        body.push(Bytes::from_static(b"e"), &progress);
+        assert!(body.cut);
         assert_eq!(&body.into_bytes()[..], b"abcd");
     }
 }

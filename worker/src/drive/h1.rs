@@ -19,11 +19,16 @@ use fluxfleet_proto::failure::FailureKind;
 use super::Failure;
 use super::classify::NOT_HTTP;
 
-pub(super) use answer::{End, Reader, too_large};
+pub(super) use answer::{End, RESERVE, Reader, too_large};
 pub(super) use head::media;
 pub(super) use request::{Request, Unsent};
 
-/// What came is not HTTP/1.1 as this driver understands it.
+/// What came is no HTTP/1.1, and may be something else altogether.
 fn not_http(what: &str) -> Failure {
-    Failure { kind: FailureKind::Protocol, text: format!("{what}{NOT_HTTP}") }
+    malformed(&format!("{what}{NOT_HTTP}"))
+}
+
+/// What came is HTTP/1.1, and breaks its rules or this driver's limits.
+fn malformed(what: &str) -> Failure {
+    Failure { kind: FailureKind::Protocol, text: what.to_owned() }
 }

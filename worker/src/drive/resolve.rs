@@ -78,3 +78,32 @@ pub(super) async fn ask(host: String, port: u16) -> Result<Vec<SocketAddr>, Reso
     };
     Err(ResolveError { host, problem: problem.to_string().into() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_is_asked_for_once_and_an_address_never() {
+        let resolver = Resolver::default();
+        let both = futures_util::future::join(
+            resolver.addresses("localhost", 80),
+            resolver.addresses("localhost", 80),
+        );
+        let (first, second) = both.await;
+        let (first, second) = (first.unwrap(), second.unwrap());
+        assert!(Rc::ptr_eq(&first, &second), "lookups at the same time share an answer");
+        assert!(Rc::ptr_eq(&first, &resolver.addresses("localhost", 80).await.unwrap()), "so do later ones");
+        let address = resolver.addresses("::1", 81).await.unwrap();
+        assert_eq!(address[..], ["[::1]:81".parse().unwrap()]);
+        assert_eq!(resolver.names.borrow().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_not_kept() {
+        let resolver = Resolver::default();
+        let error = resolver.addresses("no such host", 80).await.unwrap_err();
+        assert!(error.to_string().starts_with("`no such host` does not resolve ("), "{error}");
+        assert!(resolver.names.borrow().is_empty());
+    }
+}

@@ -7,7 +7,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
 use super::Failure;
@@ -29,10 +29,6 @@ impl TlsOptions {
     /// `tls`, when nobody can be trusted: no trust store, or `ca_pem` is no PEM.
     pub(super) fn config(&self, protocols: &[&[u8]]) -> Result<ClientConfig, Failure> {
         let provider = Arc::new(ring::default_provider());
-        let fail = |e: rustls::Error| Failure {
-            kind: FailureKind::Tls,
-            text: format!("cannot set up TLS ({e}); are the system's CA certificates installed?"),
-        };
         let verifier: Arc<dyn ServerCertVerifier> = if self.insecure {
             Arc::new(Anyone(Arc::clone(&provider)))
         } else {
@@ -63,6 +59,24 @@ impl TlsOptions {
             return Err(fail("there is no certificate in them".to_owned()));
         }
         Ok(found)
+    }
+}
+
+/// A configuration for those who must have one and do not speak TLS. Reads no trust store.
+///
+/// # Errors
+/// `tls`, when it cannot be made.
+pub(super) fn trusting_nobody() -> Result<ClientConfig, Failure> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().map_err(fail)?;
+    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn fail(e: rustls::Error) -> Failure {
+    Failure {
+        kind: FailureKind::Tls,
+        text: format!("cannot set up TLS ({e}); are the system's CA certificates installed?"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::sync::mpsc;
 
 use axum::http::Version;
+use fluxfleet_proto::failure::FailureKind;
 use http::HeaderMap;
 use url::Url;
 
@@ -38,6 +39,45 @@ fn http_2_is_spoken_when_it_is_asked_for() {
                 assert_eq!(&answer.body[..], spoken.as_bytes());
             });
             futures_util::future::join_all(calls).await;
+        }
+    });
+}
+
+#[test]
+fn only_a_target_that_speaks_tls_needs_somebody_to_trust() {
+    on_a_load_thread(async {
+        let address = server(false, |_, mut wire| {
+            wire.read_request();
+            wire.write_all(OK).unwrap();
+        });
+        for driver in [DriverChoice::Direct, DriverChoice::General] {
+            // As on a machine without a trust store.
+            let tls = TlsOptions { ca_pem: Some(Vec::new()), insecure: false };
+            let client = Client::new(ClientOptions { tls, driver, ..options() });
+            let plain = endpoint(&format!("http://{address}/x"));
+            client.warm_up(&plain.origin).unwrap();
+            client.call(&plain, b"{}", &Progress::default()).await.unwrap();
+            let secure = endpoint(&format!("https://{address}/x"));
+            assert_eq!(client.warm_up(&secure.origin).unwrap_err().kind, FailureKind::Tls);
+        }
+    });
+}
+
+#[test]
+fn a_service_without_http_2_is_a_protocol_failure_that_says_so() {
+    on_a_load_thread(async {
+        for scheme in ["http", "https"] {
+            let address = server(scheme == "https", |_, mut wire| {
+                // The preface of HTTP/2 begins like a head.
+                wire.read_head();
+                wire.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").unwrap();
+                wire.wait_for_close();
+            });
+            let client = Client::new(ClientOptions { http: HttpVersion::Two, ..options() });
+            let endpoint = endpoint(&format!("{scheme}://{address}/x"));
+            let failure = client.call(&endpoint, b"{}", &Progress::default()).await.unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Protocol, "{}", failure.text);
+            assert!(failure.text.contains("speak HTTP/2"), "{}", failure.text);
         }
     });
 }

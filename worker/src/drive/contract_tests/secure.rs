@@ -27,7 +27,9 @@ fn https_to_a_plain_port_is_a_tls_failure() {
         });
         let failures = [
             Rig::new(Direct::default(), true).failure(plain).await,
-            Rig::new(General::new(&insecure(), HttpVersion::One, None).unwrap(), true).failure(plain).await,
+            Rig::new(General::new(Some(&insecure()), HttpVersion::One, None).unwrap(), true)
+                .failure(plain)
+                .await,
         ];
         for failure in failures {
             assert_eq!(failure.kind, FailureKind::Tls, "{}", failure.text);
@@ -46,10 +48,13 @@ fn who_is_not_vouched_for_is_trusted_only_when_that_is_asked_for() {
         });
         let failure = Rig::new(Direct::default(), true).failure(address).await;
         assert_eq!(failure.kind, FailureKind::Tls, "{}", failure.text);
-        assert!(failure.text.contains("certificate"), "{}", failure.text);
+        assert!(failure.text.contains("certificate") && failure.text.contains("--ca"), "{}", failure.text);
+        assert!(!failure.text.contains("http://"), "it is TLS that answered: {}", failure.text);
         for options in [trusting(), insecure()] {
             Rig::new(Direct::new(options.clone()), true).answer(address).await;
-            Rig::new(General::new(&options, HttpVersion::One, None).unwrap(), true).answer(address).await;
+            Rig::new(General::new(Some(&options), HttpVersion::One, None).unwrap(), true)
+                .answer(address)
+                .await;
         }
     });
 }
@@ -70,8 +75,15 @@ fn a_port_that_closes_within_the_handshake_is_a_tls_failure() {
         let address = server(false, |_, mut wire| {
             let _ = wire.read(&mut [0; 1000]);
         });
-        let failure = Rig::new(Direct::new(insecure()), true).failure(address).await;
-        assert_eq!(failure.kind, FailureKind::Tls, "{}", failure.text);
+        let failures = [
+            Rig::new(Direct::new(insecure()), true).failure(address).await,
+            Rig::new(General::new(Some(&insecure()), HttpVersion::One, None).unwrap(), true)
+                .failure(address)
+                .await,
+        ];
+        for failure in failures {
+            assert_eq!(failure.kind, FailureKind::Tls, "{}", failure.text);
+        }
     });
 }
 

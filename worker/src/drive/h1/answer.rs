@@ -14,7 +14,7 @@ use super::head::{self, Framing, Head, MAX_HEAD};
 use crate::drive::{Failure, Progress};
 
 /// Room reserved ahead of the bytes on the word of a `Content-Length`; a header alone must not claim more.
-const RESERVE: u64 = 1 << 20;
+pub(in crate::drive) const RESERVE: u64 = 1 << 20;
 /// A rest at least this long is read to where it belongs, without a copy.
 const IN_PLACE: u64 = 32 << 10;
 

@@ -2,7 +2,7 @@
 //!
 //! Lines of the coding itself must end in CRLF; the fields of a trailer may end in LF alone, as those of a head.
 
-use super::not_http;
+use super::malformed;
 use crate::drive::Failure;
 
 /// Bytes of extensions accepted on one chunk's line.
@@ -101,12 +101,12 @@ impl Chunked {
             (At::Size, _) => {
                 let digit = digit(byte)?;
                 if self.left > u64::MAX >> 4 {
-                    return Err(not_http("a chunk's size beyond 64 bits"));
+                    return Err(malformed("a chunk's size beyond 64 bits"));
                 }
                 self.left = self.left << 4 | digit;
                 At::Size
             }
-            (At::Extension, b'\n') => return Err(not_http("a line feed within a chunk's extension")),
+            (At::Extension, b'\n') => return Err(malformed("a line feed within a chunk's extension")),
             (At::Extension, _) => {
                 self.skip(MAX_EXTENSION, "a chunk's extension")?;
                 At::Extension
@@ -126,7 +126,7 @@ impl Chunked {
                 At::Line
             }
             (At::SizeLf | At::DataCr | At::DataLf | At::EndLf | At::Data | At::Done, _) => {
-                return Err(not_http("a chunk that does not end where its size says"));
+                return Err(malformed("a chunk that does not end where its size says"));
             }
         })
     }
@@ -134,14 +134,14 @@ impl Chunked {
     fn skip(&mut self, most: u32, what: &str) -> Result<(), Failure> {
         self.skipped += 1;
         if self.skipped > most {
-            return Err(not_http(&format!("{what} is longer than {most} bytes")));
+            return Err(malformed(&format!("{what} is longer than {most} bytes")));
         }
         Ok(())
     }
 }
 
 fn digit(byte: u8) -> Result<u64, Failure> {
-    char::from(byte).to_digit(16).map(u64::from).ok_or_else(|| not_http("a chunk's size is not a number"))
+    char::from(byte).to_digit(16).map(u64::from).ok_or_else(|| malformed("a chunk's size is not a number"))
 }
 
 #[cfg(test)]

@@ -110,3 +110,37 @@ impl Unsent<'_> {
         self.broken.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use http::HeaderMap;
+    use url::Url;
+
+    use super::*;
+    use crate::drive::HeaderSet;
+
+    #[tokio::test]
+    async fn wherever_a_write_ends_the_rest_of_the_request_follows() {
+        let url = Url::parse("http://gpu/x").unwrap();
+        let endpoint = Endpoint::post(url, &HeaderSet::new(&HeaderMap::new())).unwrap();
+        let long = vec![b'x'; COPIED + 1];
+        for body in [&b"{}"[..], &long[1..], &long] {
+            let mut scratch = Vec::new();
+            let request = Request::new(&endpoint, body, &mut scratch);
+            let whole = [request.front, request.body].concat();
+            assert!(whole.ends_with(
+                &[format!("\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
+            ));
+            let front = request.front.len();
+            for written in [0, 1, front - 1, front, front + 1, whole.len() - 1, whole.len()] {
+                let written = written.min(whole.len());
+                let mut sent = whole[..written].to_vec();
+                let mut rest = request.rest(written);
+                poll_fn(|cx| rest.poll_send(cx, &mut sent)).await;
+                assert!(sent == whole && !rest.is_broken(), "{} bytes, {written} at first", whole.len());
+            }
+        }
+    }
+}
