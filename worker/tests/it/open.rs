@@ -414,10 +414,11 @@ fn intervals_tell_how_the_generator_itself_fared() {
         let shares = health.threads_busy.iter().chain(&health.cores_busy);
         assert!({ shares }.all(|share| (0.0..=1.0).contains(share)), "{health:?}");
         if cfg!(target_os = "linux") {
-            assert!(!health.cores_busy.is_empty());
             assert!(health.open_files > Some(0) && health.open_files <= health.open_files_limit);
             assert!(health.resident_bytes > Some(0) && health.ports_limit > Some(0));
         }
     }
     assert!(healths.iter().any(|h| !h.poll_delay.is_empty()));
+    // An interval that came late may be followed by one shorter than the system's tick, in which no core moved.
+    assert!(!cfg!(target_os = "linux") || healths.iter().any(|h| !h.cores_busy.is_empty()));
 }
