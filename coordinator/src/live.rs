@@ -11,7 +11,7 @@ use fluxfleet_proto::load::Warmup;
 
 pub use lines::Lines;
 pub use terminal::Terminal;
-pub use text::{stopping, tripped};
+pub use text::{gpu_event, stopping, tripped};
 
 use crate::plan::OutputPlan;
 

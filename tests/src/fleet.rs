@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::gpus::Gpus;
 use crate::http;
 use crate::process::{Ended, Process};
 use crate::results::Results;
@@ -82,6 +83,14 @@ impl Coordinator {
     /// Starts an agent process that joins under this host name.
     pub fn agent(&self, host: &str) -> Process {
         Process::start("fluxfleet-agent", &["--coordinator", &self.addr, "--host", host])
+    }
+
+    /// As [`agent`](Self::agent), reading these GPUs.
+    pub fn agent_of(&self, host: &str, gpus: &Gpus) -> Process {
+        let library = gpus.library();
+        let library = library.to_str().expect("a test's directory is UTF-8");
+        let args = ["--coordinator", &self.addr, "--host", host, "--nvml-lib", library];
+        Process::start("fluxfleet-agent", &args)
     }
 
     /// Waits for the end and reads the results.

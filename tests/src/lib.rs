@@ -7,6 +7,7 @@
 //! | [`fleet`] | a simulated host, a coordinator with its workers and agents, a run without them |
 //! | [`fake`] | a worker that says over gRPC whatever a test wants, however false |
 //! | [`server`] | an inference server that answers whatever a test wants, however wrong |
+//! | [`gpus`] | scripted GPUs behind a library with NVML's C ABI |
 //! | [`real`] | inference servers that nobody here wrote |
 //! | [`peers`] | HTTP servers and proxies that nobody here wrote |
 //! | [`access`] | what such a server logged, held against the report |
@@ -16,6 +17,7 @@
 pub mod access;
 pub mod fake;
 pub mod fleet;
+pub mod gpus;
 pub mod http;
 pub mod peers;
 pub mod process;

@@ -4,29 +4,25 @@ mod absence;
 mod calls;
 mod list;
 mod read;
+mod restart;
 mod session;
 mod throttle;
 mod unavailable;
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError, RwLock, TryLockError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::reading::{Absence, AbsenceReason, Device, GpuEvent, GpuReading, GpuUuid, Occasion};
 
 use super::{Calls, GpuCollector, all_absent};
 pub use absence::absence;
-use absence::needs_new_start;
+use absence::extent;
 use read::Memory;
+use restart::Restart;
 use session::Session;
 pub use throttle::throttle_names;
 pub use unavailable::NvmlUnavailable;
-
-/// First pause between two attempts to start NVML anew; it doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// See [`FIRST_PAUSE`].
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Reads every GPU that NVML shows.
 ///
@@ -38,15 +34,8 @@ pub struct NvmlCollector {
     devices: Result<Vec<Device>, Absence>,
     /// `Err`: why NVML could not be started anew.
     session: RwLock<Result<Session, Absence>>,
-    restart: Mutex<Option<Restart>>,
+    restart: Mutex<Restart>,
     memory: Memory,
-}
-
-/// NVML is to be started anew.
-#[derive(Clone, Copy, Debug)]
-struct Restart {
-    due: Mono,
-    pause: Duration,
 }
 
 impl NvmlCollector {
@@ -72,9 +61,7 @@ impl NvmlCollector {
 
     /// Starts NVML anew when that is due.
     fn heal(&self, now: Mono) {
-        let mut restart = self.restart.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(due) = *restart else { return };
-        if now < due.due {
+        if !self.restart().is_due(now) {
             return;
         }
         // While a call hangs the library cannot be shut down, and without that a new start changes nothing.
@@ -83,32 +70,24 @@ impl NvmlCollector {
             Err(TryLockError::Poisoned(session)) => session.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        if let Ok(old) =
-            std::mem::replace(&mut *session, Err(Absence::new(AbsenceReason::Lost, "NVML starts anew")))
-        {
+        let starting = Absence::new(AbsenceReason::Lost, "NVML is being started anew");
+        if let Ok(old) = std::mem::replace(&mut *session, Err(starting)) {
             old.close();
         }
-        match Session::open(self.lib.as_ref()) {
+        let opened = Session::open(self.lib.as_ref());
+        self.restart().tried(Clock::now(), opened.is_ok());
+        *session = match opened {
             Ok((opened, devices)) => {
                 tracing::info!("NVML is back with {} GPUs", devices.len());
-                *session = Ok(opened);
-                // That it started does not mean that it works; the next failure waits for longer.
-                *restart = None;
                 self.memory.forget();
+                Ok(opened)
             }
-            Err(unavailable) => {
-                let absence = unavailable.absence();
-                *session = Err(Absence { reason: AbsenceReason::Lost, ..absence });
-                let pause = (due.pause * 2).min(LONGEST_PAUSE);
-                *restart = Some(Restart { due: now + due.pause, pause });
-            }
-        }
+            Err(unavailable) => Err(Absence { reason: AbsenceReason::Lost, ..unavailable.absence() }),
+        };
     }
 
-    /// A reading showed that the driver or the GPU is gone.
-    fn ask_for_restart(&self, now: Mono) {
-        let mut restart = self.restart.lock().unwrap_or_else(PoisonError::into_inner);
-        restart.get_or_insert(Restart { due: now + FIRST_PAUSE, pause: FIRST_PAUSE });
+    fn restart(&self) -> MutexGuard<'_, Restart> {
+        self.restart.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -127,15 +106,16 @@ impl GpuCollector for NvmlCollector {
         let device = match session.device(uuid) {
             Ok(device) => device,
             Err(error) => {
-                if needs_new_start(&error) {
-                    self.ask_for_restart(Clock::now());
+                if let Some(extent) = extent(&error) {
+                    self.restart().failed(uuid, extent, Clock::now());
                 }
                 return all_absent(uuid.clone(), occasion, &session::missing(&error));
             }
         };
         let (reading, gone) = read::read(&device, uuid, occasion, &self.memory);
-        if gone {
-            self.ask_for_restart(Clock::now());
+        match gone {
+            Some(extent) => self.restart().failed(uuid, extent, Clock::now()),
+            None => self.restart().answered(uuid),
         }
         reading
     }

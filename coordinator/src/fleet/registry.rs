@@ -152,6 +152,11 @@ impl Fleet {
         (&self.workers, &self.agents)
     }
 
+    /// An agent by its number, also a lost one.
+    pub fn agent(&self, peer: PeerId) -> Option<&Agent> {
+        self.agents.iter().find(|a| a.peer == peer)
+    }
+
     /// A peer's name for people.
     pub fn name(&self, peer: PeerId) -> String {
         let worker = self.workers.iter().find(|w| w.peer == peer).map(|w| format!("worker {}", w.hello.name));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fluxfleet_proto::load::Warmup;
+use fluxfleet_proto::reading::{GpuEvent, GpuEventKind};
 
 use super::{Asked, AssemblyView, TrialView};
 use crate::plan::Lang;
@@ -170,6 +171,30 @@ pub fn tripped(failed: u64, ended: u64, lang: Lang) -> String {
             format!("stopping the strategy: {failed} of {ended} items failed, more than --error-limit allows")
         }
         Lang::Zh => format!("停止该策略: {ended} 项中有 {failed} 项失败, 超过 --error-limit 的限制"),
+    }
+}
+
+/// What happened to a GPU.
+pub fn gpu_event(host: &str, event: &GpuEvent, lang: Lang) -> String {
+    let gpu = match (&event.uuid, lang) {
+        (Some(uuid), Lang::En) => format!("GPU {uuid} on host {host}"),
+        (Some(uuid), Lang::Zh) => format!("主机 {host} 的 GPU {uuid}"),
+        (None, Lang::En) => format!("a GPU on host {host}"),
+        (None, Lang::Zh) => format!("主机 {host} 的某个 GPU"),
+    };
+    match (&event.kind, lang) {
+        (GpuEventKind::Xid(number), Lang::En) => {
+            format!("{gpu} reported error Xid {number}; NVIDIA's list of Xid errors says what it means")
+        }
+        (GpuEventKind::Xid(number), Lang::Zh) => {
+            format!("{gpu} 报告错误 Xid {number}; 含义见 NVIDIA 的 Xid 错误列表")
+        }
+        (GpuEventKind::Gone(absence), Lang::En) => {
+            format!("{gpu} is gone: {absence}; its readings are absent until it is back")
+        }
+        (GpuEventKind::Gone(absence), Lang::Zh) => format!("{gpu} 失去读数: {absence}; 恢复前没有它的读数"),
+        (GpuEventKind::Back, Lang::En) => format!("{gpu} is back"),
+        (GpuEventKind::Back, Lang::Zh) => format!("{gpu} 已恢复"),
     }
 }
 

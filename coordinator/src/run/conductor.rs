@@ -15,7 +15,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::{Interrupt, RunError};
 use crate::aggregate::{RecordSpool, RunOutcome, SampleMerge};
 use crate::fleet::{Event, Fleet};
-use crate::live::Live;
+use crate::live::{self, Live};
 use crate::plan::{FleetPlan, Plan};
 
 /// How often pings, patience and progress are looked at.
@@ -199,7 +199,11 @@ impl Conductor<'_> {
                 // Samples are asked for only once the clock is known.
                 let Some(clock) = self.fleet.offset(peer, at) else { return };
                 let last = samples.last().map(|s| s.seq);
+                let host = self.fleet.agent(peer).map(|a| a.hello.host.clone()).unwrap_or_default();
                 for sample in samples {
+                    for event in &sample.events {
+                        self.rig.live.note(&live::gpu_event(&host, event, self.plan.output.lang));
+                    }
                     self.samples.sample(peer, clock, sample);
                 }
                 if let Some(last) = last {

@@ -22,17 +22,23 @@ pub fn absence(error: &NvmlError) -> Absence {
     Absence::new(reason(error), text)
 }
 
-/// Whether NVML has to be started anew before it can answer again.
-pub(super) fn needs_new_start(error: &NvmlError) -> bool {
+/// How much is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// The driver.
+    Driver,
+    /// One GPU.
+    Gpu,
+}
+
+/// What is gone when a call fails so, until NVML is started anew; `None`: nothing is.
+pub(super) fn extent(error: &NvmlError) -> Option<Extent> {
     use NvmlError as E;
-    matches!(
-        error,
-        E::Uninitialized
-            | E::DriverNotLoaded
-            | E::GpuLost
-            | E::LibRmVersionMismatch
-            | E::UnexpectedVariant(GPU_NOT_FOUND)
-    )
+    match error {
+        E::Uninitialized | E::DriverNotLoaded | E::LibRmVersionMismatch => Some(Extent::Driver),
+        E::GpuLost | E::UnexpectedVariant(GPU_NOT_FOUND) => Some(Extent::Gpu),
+        _ => None,
+    }
 }
 
 /// The class. Every variant is named, so that a new one of the wrapper is a decision and not an accident.

@@ -15,7 +15,7 @@ use nvml_wrapper::enums::device::{SampleValue, UsedGpuMemory};
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::structs::device::FieldId;
 
-use super::absence::{absence, needs_new_start};
+use super::absence::{Extent, absence, extent};
 use super::calls::Calls;
 use super::throttle::throttle_names;
 use crate::collect::metrics_of;
@@ -56,15 +56,20 @@ struct Read<'a, 'n> {
     gpu: &'a Gpu<'n>,
     uuid: &'a GpuUuid,
     memory: &'a Memory,
-    /// A call showed that the driver or the GPU is gone.
-    gone: bool,
+    /// What is gone, as a call showed.
+    gone: Option<Extent>,
     driver_wall_ns: Option<u64>,
     repeated: Vec<GpuMetric>,
 }
 
-/// Reads what belongs to the occasion; `true` beside it when NVML has to be started anew.
-pub(super) fn read(gpu: &Gpu<'_>, uuid: &GpuUuid, occasion: Occasion, memory: &Memory) -> (GpuReading, bool) {
-    let mut read = Read { gpu, uuid, memory, gone: false, driver_wall_ns: None, repeated: Vec::new() };
+/// Reads what belongs to the occasion; beside it what is gone until NVML is started anew.
+pub(super) fn read(
+    gpu: &Gpu<'_>,
+    uuid: &GpuUuid,
+    occasion: Occasion,
+    memory: &Memory,
+) -> (GpuReading, Option<Extent>) {
+    let mut read = Read { gpu, uuid, memory, gone: None, driver_wall_ns: None, repeated: Vec::new() };
     let mut values = Readings::default();
     for metric in metrics_of(occasion) {
         if values.get(*metric).is_none() {
@@ -91,7 +96,7 @@ impl<'n> Read<'_, 'n> {
     ) -> Result<T, NvmlError> {
         let answer = self.memory.calls.time(name, || call(self.gpu));
         if let Err(error) = &answer {
-            self.gone |= needs_new_start(error);
+            self.gone = extent(error).or(self.gone);
         }
         answer
     }
