@@ -1,11 +1,12 @@
 //! A simulated host, a coordinator with its workers and agents.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::http;
-use crate::process::{Ended, Process};
+use crate::process::{Ended, Process, program};
 use crate::results::Results;
 
 /// A simulated inference host as its own process.
@@ -82,6 +83,14 @@ impl Coordinator {
     /// Starts an agent process that joins under this host name.
     pub fn agent(&self, host: &str) -> Process {
         Process::start("fluxfleet-agent", &["--coordinator", &self.addr, "--host", host])
+    }
+
+    /// Starts an agent process that joins under this host name and reads NVML's stand-in, as a control file has it.
+    pub fn nvml_agent(&self, host: &str, library: &Path, script: &Path) -> Process {
+        let mut command = Command::new(program("fluxfleet-agent"));
+        command.args(["--coordinator", &self.addr, "--host", host, "--nvml-lib"]).arg(library);
+        command.env(fluxfleet_nvml::SCRIPT_VARIABLE, script);
+        Process::spawn("fluxfleet-agent", command)
     }
 
     /// Waits for the end and reads the results.
