@@ -1,9 +1,13 @@
 //! What a simulated host is like: its size, its speed, its bounds and its faults.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::endpoint::Endpoint;
+
+/// GPUs that the NVML stand-in takes.
+const NVML_GPUS: u32 = 16;
 
 /// How a simulated host is built. Every field has a default; [`SimConfig::validate`] finds what cannot work.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +40,9 @@ pub struct SimConfig {
     pub fail_share: f64,
     /// Routes that answer 404, by path, such as `/batch-generate` or `/request-status/{id}`.
     pub disabled_endpoints: Vec<String>,
+    /// Where to keep a control file of the NVML stand-in, so that agents read the GPUs through NVML; with it, at most
+    /// 16 GPUs. It is there as long as the host.
+    pub nvml_script: Option<PathBuf>,
 }
 
 /// What a host answers to a request for which no GPU has room.
@@ -66,6 +73,7 @@ impl Default for SimConfig {
             finished_jobs_ttl: Duration::from_mins(10),
             fail_share: 0.0,
             disabled_endpoints: Vec::new(),
+            nvml_script: None,
         }
     }
 }
@@ -110,6 +118,9 @@ impl SimConfig {
                 found.add("disabled_endpoints", format!("names {path:?}, which is not one of {known}"));
             }
         }
+        if self.nvml_script.is_some() && self.gpus > NVML_GPUS {
+            found.add("nvml_script", format!("shows at most {NVML_GPUS} GPUs, but there are {}", self.gpus));
+        }
         if found.0.is_empty() { Ok(()) } else { Err(found.0) }
     }
 
@@ -152,6 +163,13 @@ mod tests {
     #[test]
     fn the_default_host_is_valid() {
         assert_eq!(SimConfig::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_control_file_of_the_nvml_stand_in_takes_sixteen_gpus() {
+        let config = |gpus| SimConfig { gpus, nvml_script: Some("nvml.json".into()), ..SimConfig::default() };
+        assert_eq!(config(16).validate(), Ok(()));
+        assert_eq!(config(17).validate().unwrap_err()[0].field, "nvml_script");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::config::Problem;
 
@@ -24,6 +25,14 @@ pub enum SimError {
     Bind {
         /// The address asked for.
         addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The control file of the NVML stand-in cannot be written.
+    #[error("cannot write the NVML control file {}: {source}", path.display())]
+    Nvml {
+        /// Where it was to be.
+        path: PathBuf,
         /// What the system said.
         source: io::Error,
     },

@@ -27,6 +27,7 @@
 //! | `draw` | seeded draws by purpose and job number |
 //! | `counters` | what is counted, and the snapshot that `/queue-stats` answers |
 //! | `api` | the routes: bodies in, JSON out |
+//! | `nvml` | the virtual GPUs for an agent of another process, by a control file of the NVML stand-in |
 //! | `server` | binds, serves, stops |
 //! | `config`, `endpoint`, `error`, `reading` | the words of the interface |
 //!
@@ -61,6 +62,7 @@ mod host;
 mod jobs;
 mod meter;
 pub mod model;
+mod nvml;
 mod reading;
 mod server;
 

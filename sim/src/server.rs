@@ -15,6 +15,7 @@ use crate::counters::{Counters, Tally};
 use crate::error::SimError;
 use crate::gpu::VirtualGpus;
 use crate::host::Host;
+use crate::nvml::NvmlScript;
 
 /// How long open connections may take to notice that the host stops.
 const GRACE: Duration = Duration::from_secs(1);
@@ -27,20 +28,24 @@ pub struct Sim {
     config: SimConfig,
     gpus: VirtualGpus,
     tally: Arc<Tally>,
+    nvml: Option<NvmlScript>,
 }
 
 impl Sim {
     /// Checks the configuration and listens on `addr`; port 0 picks a free one.
     ///
     /// # Errors
-    /// [`SimError::Config`] with every problem, [`SimError::PortTaken`] or [`SimError::Bind`].
+    /// [`SimError::Config`] with every problem, [`SimError::PortTaken`], [`SimError::Bind`] or [`SimError::Nvml`].
     pub async fn bind(addr: SocketAddr, config: SimConfig) -> Result<Self, SimError> {
         config.validate().map_err(SimError::Config)?;
         let bind_error = |source| SimError::from_bind(addr, source);
         let listener = TcpListener::bind(addr).await.map_err(bind_error)?;
         let addr = listener.local_addr().map_err(bind_error)?;
         let gpus = VirtualGpus::new(&config, Instant::now());
-        Ok(Self { addr, listener, config, gpus, tally: Arc::default() })
+        let nvml = config.nvml_script.clone().map(|path| {
+            NvmlScript::create(path.clone(), gpus.clone()).map_err(|source| SimError::Nvml { path, source })
+        });
+        Ok(Self { addr, listener, config, gpus, tally: Arc::default(), nvml: nvml.transpose()? })
     }
 
     /// The address it listens on.
@@ -65,7 +70,10 @@ impl Sim {
     pub async fn serve(self, cancel: CancellationToken) -> Result<(), SimError> {
         let stop = cancel.child_token();
         let host = Arc::new(Host::new(self.config, self.gpus.clone(), self.tally, stop.clone()));
-        let drivers = host.drive();
+        let mut drivers = host.drive();
+        if let Some(nvml) = self.nvml {
+            drivers.spawn(nvml.keep(stop.clone()));
+        }
         tracing::info!(addr = %self.addr, gpus = host.config.gpus, "simulated host serves");
 
         let listener = self.listener.tap_io(|stream| {

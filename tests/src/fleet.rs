@@ -1,12 +1,13 @@
 //! A simulated host, a coordinator with its workers and agents.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::gpus::Gpus;
 use crate::http;
-use crate::process::{Ended, Process};
+use crate::process::{Ended, Process, program};
 use crate::results::Results;
 
 /// A simulated inference host as its own process.
@@ -87,10 +88,15 @@ impl Coordinator {
 
     /// As [`agent`](Self::agent), reading these GPUs.
     pub fn agent_of(&self, host: &str, gpus: &Gpus) -> Process {
-        let library = gpus.library();
-        let library = library.to_str().expect("a test's directory is UTF-8");
-        let args = ["--coordinator", &self.addr, "--host", host, "--nvml-lib", library];
-        Process::start("fluxfleet-agent", &args)
+        self.nvml_agent(host, &gpus.library(), &gpus.script())
+    }
+
+    /// Starts an agent process that joins under this host name and reads NVML's stand-in, as a control file has it.
+    pub fn nvml_agent(&self, host: &str, library: &Path, script: &Path) -> Process {
+        let mut command = Command::new(program("fluxfleet-agent"));
+        command.args(["--coordinator", &self.addr, "--host", host, "--nvml-lib"]).arg(library);
+        command.env(fluxfleet_nvml::SCRIPT_VARIABLE, script);
+        Process::spawn("fluxfleet-agent", command)
     }
 
     /// Waits for the end and reads the results.

@@ -20,7 +20,6 @@ pub struct Gpus {
 impl Default for Gpus {
     fn default() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        fs::copy(testing::library(), dir.path().join("libnvidia-ml.so.1")).expect("the library is copied");
         let gpus = Self { dir, epoch_ns: monotonic_ns() };
         gpus.strike(&json!([]));
         gpus
@@ -30,7 +29,12 @@ impl Default for Gpus {
 impl Gpus {
     /// The library's path, for `--nvml-lib`.
     pub fn library(&self) -> PathBuf {
-        self.dir.path().join("libnvidia-ml.so.1")
+        testing::library()
+    }
+
+    /// The control file's path.
+    pub fn script(&self) -> PathBuf {
+        self.dir.path().join("script.json")
     }
 
     /// From now on these faults last, and no others.
@@ -53,6 +57,6 @@ impl Gpus {
             json!({ "epoch_ns": self.epoch_ns, "devices": [gpu(A, 100), gpu(B, 200)], "faults": faults });
         let new = self.dir.path().join("new");
         fs::write(&new, script.to_string()).expect("the script");
-        fs::rename(&new, self.dir.path().join("libnvidia-ml.so.1.json")).expect("the script");
+        fs::rename(&new, self.script()).expect("the script");
     }
 }

@@ -233,6 +233,14 @@ pub struct SimArgs {
     /// Route that answers 404, such as /batch-generate; may be repeated
     #[arg(long, value_name = "PATH")]
     pub without: Vec<String>,
+    /// Keep a control file of the NVML stand-in at PATH, as long as the host runs
+    ///
+    /// An agent then reads the virtual GPUs through NVML:
+    ///   cargo build --package fluxfleet-nvml
+    ///   FLUXFLEET_NVML_SCRIPT=PATH fluxfleet-agent --coordinator ADDR \
+    ///     --nvml-lib target/debug/libfluxfleet_nvml.so
+    #[arg(long, value_name = "PATH", verbatim_doc_comment)]
+    pub nvml: Option<PathBuf>,
 }
 
 impl From<RunArgs> for RawPlan {

@@ -240,6 +240,7 @@ async fn sim(args: SimArgs) -> Exit {
         queue_capacity: args.queue,
         fail_share: args.fail_share,
         disabled_endpoints: args.without,
+        nvml_script: args.nvml,
         ..SimConfig::default()
     };
     let interrupt = match signals::watch() {

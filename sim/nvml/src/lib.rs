@@ -60,6 +60,7 @@
 //! See [`script::Fault`] and [`script::FaultKind`]. A symbol cannot come and go while a library is loaded: for one
 //! that is missing load a copy that [`testing::without_symbols`] made.
 
+#[expect(unsafe_code, reason = "a C ABI is made of pointers")]
 mod abi;
 mod call;
 mod clock;

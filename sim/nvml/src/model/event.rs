@@ -17,8 +17,9 @@ impl Script {
     pub fn xid_between(&self, uuid: &str, after_ns: i64, until_ns: i64) -> Option<XidEvent> {
         let epoch = self.epoch_ns.cast_signed();
         let events = self.gpu(uuid)?.xid.iter();
-        let mut events = events.map(|&(second, code)| XidEvent { at_ns: epoch + nanoseconds(second), code });
-        events.find(|event| (after_ns + 1..=until_ns).contains(&event.at_ns))
+        let mut events =
+            events.map(|&(second, code)| XidEvent { at_ns: epoch.saturating_add(nanoseconds(second)), code });
+        events.find(|event| (after_ns.saturating_add(1)..=until_ns).contains(&event.at_ns))
     }
 
     /// Whether the driver went after NVML was last started, both on `CLOCK_MONOTONIC`: it must be started again.

@@ -160,6 +160,19 @@ pub struct Utilization {
     pub period_s: f64,
 }
 
+impl Utilization {
+    /// One that never changes, of kernels alone.
+    pub fn constant(percent: f64) -> Self {
+        Self {
+            gpu: Curve::constant(percent),
+            memory: zero(),
+            encoder: None,
+            decoder: None,
+            period_s: sixth_of_a_second(),
+        }
+    }
+}
+
 /// What a device draws.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -233,3 +233,28 @@ fn a_library_without_its_start_is_no_nvml() {
     let stand = Stand::without(&host("a"), &["nvmlInit_v2"]);
     assert!(matches!(stand.try_nvml(), Err(NvmlError::FailedToLoadSymbol(_))));
 }
+
+#[test]
+fn calls_from_many_threads_are_all_answered_while_the_script_changes() {
+    let mut script = with_clocks("ab", Vec::new());
+    let stand = Stand::new(&script);
+    let nvml = stand.nvml();
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        let degrees = temperature(&nvml, 'b').expect("a value");
+                        assert!((30..=50).contains(&degrees), "{degrees}");
+                    }
+                })
+            })
+            .collect();
+        let mut degrees = 30;
+        while !readers.iter().all(thread::ScopedJoinHandle::is_finished) {
+            degrees = if degrees == 50 { 30 } else { degrees + 1 };
+            script.devices[1].temperature_c = Some(f64::from(degrees).into());
+            stand.write(&script);
+        }
+    });
+}
