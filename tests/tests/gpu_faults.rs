@@ -87,7 +87,7 @@ fn expect_whole(numbers: &[Result<f64, String>], scripted: f64) {
 fn a_driver_that_goes_and_comes_back_leaves_a_hole_that_says_lost() {
     let rig = Rig::start();
     rig.gpus.strike(&json!([{ "kind": "driver_unloaded" }]));
-    rig.coordinator.process.wait_stderr("is gone");
+    rig.coordinator.process.wait_stderr("is gone: lost");
     rig.gpus.strike(&json!([]));
     rig.agent.wait_stderr("NVML is back");
     let results = rig.end();
