@@ -37,6 +37,11 @@ impl Gpus {
         self.dir.path().join("script.json")
     }
 
+    /// Seconds since the control file's beginning, in which faults' times are given.
+    pub fn second(&self) -> f64 {
+        (monotonic_ns() - self.epoch_ns) as f64 / 1e9
+    }
+
     /// From now on these faults last, and no others.
     pub fn strike(&self, faults: &Value) {
         let gpu = |uuid: &str, watts: u32| {

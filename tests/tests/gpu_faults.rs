@@ -86,9 +86,10 @@ fn expect_whole(numbers: &[Result<f64, String>], scripted: f64) {
 #[test]
 fn a_driver_that_goes_and_comes_back_leaves_a_hole_that_says_lost() {
     let rig = Rig::start();
-    rig.gpus.strike(&json!([{ "kind": "driver_unloaded" }]));
+    let from = rig.gpus.second();
+    rig.gpus.strike(&json!([{ "kind": "driver_unloaded", "from": from }]));
     rig.coordinator.process.wait_stderr("is gone: lost");
-    rig.gpus.strike(&json!([]));
+    rig.gpus.strike(&json!([{ "kind": "driver_unloaded", "from": from, "to": rig.gpus.second() }]));
     rig.agent.wait_stderr("NVML is back");
     let results = rig.end();
     for (uuid, watts) in [(A, 100.0), (B, 200.0)] {

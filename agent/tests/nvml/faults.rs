@@ -86,11 +86,14 @@ fn a_gpu_that_is_lost_and_comes_back_is_read_again() {
 fn a_driver_that_is_unloaded_and_loaded_again_is_started_anew_by_itself() {
     let host = Host::new();
     let collector = host.open();
-    host.strike(&json!([{ "kind": "driver_unloaded" }]));
+    let from = host.second();
+    host.strike(&json!([{ "kind": "driver_unloaded", "from": from }]));
     for uuid in [A, B] {
         assert_eq!(value(&collector, uuid, GpuMetric::PowerW).unwrap_err().reason, AbsenceReason::Lost);
     }
-    host.strike(&json!([]));
+    // Loaded again, and NVML must be started anew before it answers.
+    host.strike(&json!([{ "kind": "driver_unloaded", "from": from, "to": host.second() }]));
+    assert_eq!(value(&collector, A, GpuMetric::PowerW).unwrap_err().reason, AbsenceReason::Lost);
     for (uuid, watts) in [(A, 100.0), (B, 200.0)] {
         until("the driver", || value(&collector, uuid, GpuMetric::PowerW).ok());
         assert_eq!(value(&collector, uuid, GpuMetric::PowerW), Ok(watts));
@@ -105,9 +108,11 @@ fn gpus_that_change_places_keep_their_readings() {
     host.write(&script(orders.clone(), json!([])));
     let collector = host.open();
     assert_eq!(value(&collector, A, GpuMetric::PowerW), Ok(100.0));
-    host.write(&script(orders.clone(), json!([{ "kind": "driver_unloaded" }])));
+    let from = host.second();
+    let unloaded = |to: Option<f64>| json!([{ "kind": "driver_unloaded", "from": from, "to": to }]);
+    host.write(&script(orders.clone(), unloaded(None)));
     assert!(value(&collector, A, GpuMetric::PowerW).is_err());
-    host.write(&script(orders, json!([])));
+    host.write(&script(orders, unloaded(Some(host.second()))));
     until("the driver", || value(&collector, A, GpuMetric::PowerW).ok());
     let power = [A, B].map(|uuid| value(&collector, uuid, GpuMetric::PowerW));
     assert_eq!(power, [Ok(100.0), Ok(200.0)]);

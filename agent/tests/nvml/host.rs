@@ -61,6 +61,11 @@ impl Host {
         fs::rename(&new, self.dir.path().join("libnvidia-ml.so.1.json")).expect("the script");
     }
 
+    /// Seconds since the script's beginning, in which faults' times are given.
+    pub(crate) fn second(&self) -> f64 {
+        (monotonic_ns() - self.epoch_ns) as f64 / 1e9
+    }
+
     /// The script's beginning on the monotonic clock.
     pub(crate) fn epoch_ns(&self) -> u64 {
         self.epoch_ns

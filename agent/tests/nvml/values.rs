@@ -57,10 +57,9 @@ fn every_number_is_the_drivers_in_the_units_that_its_name_says() {
 fn energy_is_the_drivers_counter_in_joules() {
     let host = Host::new();
     let collector = host.open();
-    let second = || (fluxfleet_nvml::monotonic_ns() - host.epoch_ns()) as f64 / 1e9;
-    let before = second();
+    let before = host.second();
     let energy = value(&collector, A, GpuMetric::EnergyJ).unwrap();
-    let after = second();
+    let after = host.second();
     // 100 W; the counter stands still for up to 20 ms.
     assert!(
         energy >= 100.0 * (before - 0.02) - 0.001 && energy <= 100.0 * after,

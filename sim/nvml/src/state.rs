@@ -92,9 +92,10 @@ impl State {
     pub(crate) fn start(&mut self, now: Now) {
         if self.open == 0 {
             self.starts += 1;
+            // As with NVIDIA's: another start of what runs changes nothing.
+            self.started_ns = now.monotonic_ns;
         }
         self.open += 1;
-        self.started_ns = now.monotonic_ns;
     }
 
     pub(crate) fn stop(&mut self) -> Answer<()> {
