@@ -11,10 +11,11 @@ mod system;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fluxfleet_proto::clock::Clock;
 use fluxfleet_proto::latency::Latency;
 use fluxfleet_proto::metric::GpuMetric;
 use fluxfleet_proto::reading::{
-    Absence, AbsenceReason, Device, GpuEvent, GpuReading, GpuUuid, Occasion, SystemReading,
+    Absence, AbsenceReason, Device, GpuEvent, GpuReading, GpuUuid, Occasion, Readings, SystemReading,
 };
 
 use own::Own;
@@ -66,6 +67,7 @@ pub fn metrics_of(occasion: Occasion) -> &'static [GpuMetric] {
             M::MemoryReservedBytes,
             M::MemoryTotalBytes,
             M::PowerW,
+            M::PowerInstantW,
             M::EnergyJ,
             M::TemperatureC,
             M::SmClockMhz,
@@ -151,14 +153,16 @@ impl Collectors {
         within: Duration,
     ) -> (SystemReading, Vec<GpuReading>) {
         let Self { gpus, system, own } = self;
-        let calls = gpus.calls();
+        let calls = || gpus.calls();
+        let own =
+            if occasion == Occasion::Slow { own.read(Clock::now(), calls) } else { Readings::default() };
         let system = async {
             match occasion {
                 Occasion::Normal => match system.ask(within, System::read).await {
                     Ok(reading) => reading,
                     Err(silence) => system::all_absent(&silence.absence("system", within)),
                 },
-                Occasion::Slow => SystemReading { values: own.read(&calls), core_percent: None },
+                Occasion::Slow => SystemReading { values: own, core_percent: None },
                 _ => SystemReading::default(),
             }
         };
@@ -166,8 +170,8 @@ impl Collectors {
     }
 
     /// What the driver reported of GPUs since this was last asked.
-    pub(crate) async fn events(&mut self, within: Duration) -> Vec<GpuEvent> {
-        self.gpus.events(within).await
+    pub(crate) fn events(&self) -> Vec<GpuEvent> {
+        self.gpus.events()
     }
 }
 

@@ -78,7 +78,7 @@ impl Sampler {
                 schedule.take(turn);
                 let mut taken = vec![self.take(turn.occasion, pace).await];
                 if turn.occasion == Occasion::Normal {
-                    let events = self.events(&taken[0], pace.normal).await;
+                    let events = self.events(&taken[0]);
                     taken.extend(events);
                 }
                 for sample in taken {
@@ -123,11 +123,9 @@ impl Sampler {
     }
 
     /// What happened to GPUs up to this sample, if something did.
-    async fn events(&mut self, sample: &HostSample, within: Duration) -> Option<HostSample> {
+    fn events(&mut self, sample: &HostSample) -> Option<HostSample> {
         let mut events: Vec<GpuEvent> = self.presence.see(&sample.gpus);
-        if !self.devices.is_empty() {
-            events.extend(self.collectors.events(within).await);
-        }
+        events.extend(self.collectors.events());
         if events.is_empty() {
             return None;
         }

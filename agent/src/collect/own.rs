@@ -1,6 +1,8 @@
 //! What the agent itself costs.
 
-use fluxfleet_proto::clock::{Clock, Mono};
+use std::time::Duration;
+
+use fluxfleet_proto::clock::Mono;
 use fluxfleet_proto::latency::Latency;
 use fluxfleet_proto::metric::HostMetric;
 use fluxfleet_proto::reading::{Absence, AbsenceReason, Reading, Readings};
@@ -8,18 +10,26 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::Calls;
 
+/// The slow lane comes to GPU after GPU; the agent itself is read no more often than this. Merging what its calls took
+/// is not free.
+const LEAST_APART: Duration = Duration::from_secs(1);
+
 /// Reads this process.
 #[derive(Debug, Default)]
 pub(super) struct Own {
-    /// When processor time was last read, and what it was, in nanoseconds.
+    /// When it was last read, and the processor time until then, in nanoseconds.
     last: Option<(Mono, i128)>,
 }
 
 impl Own {
-    /// Processor time since the last reading, memory, and what calls into the GPU library took so far.
-    pub(super) fn read(&mut self, calls: &Calls) -> Readings<HostMetric> {
+    /// Processor time since the last reading, memory, and what calls into the GPU library took so far. Nothing, when
+    /// it was read a moment ago.
+    pub(super) fn read(&mut self, now: Mono, calls: impl FnOnce() -> Calls) -> Readings<HostMetric> {
+        if self.last.is_some_and(|(last, _)| now.since(last) < LEAST_APART) {
+            return Readings::default();
+        }
         let mut all = Latency::new();
-        for call in calls.values() {
+        for call in calls().values() {
             all.merge(call);
         }
         let call = |q| match all.quantile(q) {
@@ -27,7 +37,7 @@ impl Own {
             None => Err(Absence::new(AbsenceReason::NotYet, "no call into a GPU library so far")),
         };
         Readings::default()
-            .with(HostMetric::AgentCpuPercent, self.cpu_percent(Clock::now()))
+            .with(HostMetric::AgentCpuPercent, self.cpu_percent(now))
             .with(HostMetric::AgentMemoryBytes, resident())
             .with(HostMetric::GpuCallP50Us, call(0.5))
             .with(HostMetric::GpuCallP99Us, call(0.99))
@@ -40,11 +50,7 @@ impl Own {
         let Some((then, before)) = self.last.replace((now, spent)) else {
             return Err(Absence::new(AbsenceReason::NotYet, "a share of time needs two readings"));
         };
-        let wall = now.since(then).as_nanos();
-        if wall == 0 {
-            return Err(Absence::new(AbsenceReason::NotYet, "no time has passed since the last reading"));
-        }
-        Ok((100.0 * (spent - before) as f64 / wall as f64).max(0.0))
+        Ok((100.0 * (spent - before) as f64 / now.since(then).as_nanos() as f64).max(0.0))
     }
 }
 
@@ -63,18 +69,21 @@ fn resident() -> Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fluxfleet_proto::clock::Clock;
     use fluxfleet_proto::units::Micros;
 
     #[test]
     fn the_agent_tells_what_it_costs() {
         let mut own = Own::default();
-        let first = own.read(&Calls::new());
+        let now = Clock::now();
+        let first = own.read(now, Calls::new);
         assert_eq!(first.value(HostMetric::AgentCpuPercent).unwrap_err().reason, AbsenceReason::NotYet);
         assert_eq!(first.value(HostMetric::GpuCallP99Us).unwrap_err().reason, AbsenceReason::NotYet);
         assert!(first.value(HostMetric::AgentMemoryBytes).unwrap() > 0.0);
+        assert!(own.read(now, || panic!("nobody asks so soon again")).is_empty());
         let mut power = Latency::new();
         power.record(Micros(7));
-        let second = own.read(&Calls::from([("power", power)]));
+        let second = own.read(now + LEAST_APART, || Calls::from([("power", power)]));
         assert!(second.value(HostMetric::AgentCpuPercent).unwrap() >= 0.0);
         assert_eq!(second.value(HostMetric::GpuCallP99Us), Ok(7.0));
     }

@@ -105,9 +105,9 @@ impl Poller {
         self.collector.as_ref().map(|Shared(collector)| collector.calls()).unwrap_or_default()
     }
 
-    /// What the driver reported since this was last asked; nothing while the thread is busy.
-    pub(super) async fn events(&mut self, within: Duration) -> Vec<GpuEvent> {
-        self.reader.ask(within, |collector| collector.events()).await.unwrap_or_default()
+    /// What the driver reported since this was last asked.
+    pub(super) fn events(&self) -> Vec<GpuEvent> {
+        self.collector.as_ref().map(|Shared(collector)| collector.events()).unwrap_or_default()
     }
 
     /// One reading for each of `devices`. What does not answer within the time is stale.
@@ -180,7 +180,11 @@ impl Poller {
         while found.len() < count {
             match timeout_at(until, told.recv()).await {
                 Ok(Some(reading)) => found.push(reading),
-                Ok(None) => return Err((found, Silence::Gone)),
+                Ok(None) => {
+                    // The next question must find the thread gone, not busy.
+                    let _ = timeout_at(until, done).await;
+                    return Err((found, Silence::Gone));
+                }
                 Err(_) => return Err((found, Silence::Late)),
             }
         }

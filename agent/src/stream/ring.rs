@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use fluxfleet_proto::message::{AgentReport, Cadence};
-use fluxfleet_proto::reading::HostSample;
+use fluxfleet_proto::reading::{HostSample, Occasion};
 
 /// For how long samples are kept.
 const KEPT_FOR: Duration = Duration::from_mins(10);
@@ -71,9 +71,12 @@ impl Ring {
         }
     }
 
-    /// Whether [`next_report`](Self::next_report) has something.
+    /// Whether [`next_report`](Self::next_report) has something that is to go out now. Samples of the fast and the slow
+    /// lane go with the next of another occasion: a message of their own would cost more than reading them.
     pub(super) fn has_report(&self) -> bool {
-        self.gap.is_some() || self.sent < self.held.len()
+        let unsent = self.held.len() - self.sent;
+        let can_wait = |sample: &HostSample| matches!(sample.occasion, Occasion::Fast | Occasion::Slow);
+        self.gap.is_some() || unsent >= BATCH || !self.held.range(self.sent..).all(can_wait)
     }
 
     /// What is to be sent next: a gap, or the oldest unsent samples, which then count as sent.
@@ -117,7 +120,6 @@ impl Ring {
 mod tests {
     use super::*;
     use fluxfleet_proto::clock::Mono;
-    use fluxfleet_proto::reading::Occasion;
 
     fn sample(seq: u64) -> HostSample {
         HostSample::new(seq, Occasion::Normal, Mono::from_nanos(0))
@@ -165,6 +167,21 @@ mod tests {
         assert_eq!(ring.unacked(), 2);
         ring.ack(3).unwrap();
         assert_eq!(ring.unacked(), 0);
+    }
+
+    #[test]
+    fn lanes_that_can_wait_go_with_the_next_sample_that_cannot_or_when_they_are_many() {
+        let fast = |seq| HostSample { occasion: Occasion::Fast, ..sample(seq) };
+        let mut ring = ring(1000);
+        (0..3).for_each(|seq| ring.push(fast(seq)));
+        assert!(!ring.has_report());
+        ring.push(sample(3));
+        assert!(ring.has_report());
+        assert_eq!(seqs(ring.next_report()), [0, 1, 2, 3]);
+        (4..67).for_each(|seq| ring.push(fast(seq)));
+        assert!(!ring.has_report());
+        ring.push(fast(67));
+        assert!(ring.has_report());
     }
 
     #[test]

@@ -160,6 +160,7 @@ fn pass_faults(symbol: &'static str, subject: &Subject) -> Answer<Host> {
             };
         }
         sleep(rest.min(LOOK));
+        state().look();
     }
 }
 

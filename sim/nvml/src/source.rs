@@ -51,6 +51,14 @@ impl Source {
         Self { path, seen: None, script: None, complaint: String::new() }
     }
 
+    /// The script as it stood when the file was last looked at.
+    pub(crate) fn known(&mut self) -> Answer<Arc<Script>> {
+        match &self.script {
+            Some(script) => Ok(Arc::clone(script)),
+            None => self.current(),
+        }
+    }
+
     /// The script as it stands now. A version that cannot be read leaves the one before it in force; without a file
     /// there is no driver.
     pub(crate) fn current(&mut self) -> Answer<Arc<Script>> {

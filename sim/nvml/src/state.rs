@@ -68,15 +68,24 @@ impl Host {
 }
 
 impl State {
+    /// The host as the call that is under way, or has just waited, found it.
     pub(crate) fn host(&mut self) -> Answer<Host> {
-        let script = self.source.current()?;
+        let script = self.source.known()?;
         let Self { starts, started_ns, open, .. } = *self;
         Ok(Host { script, now: Now::read(), starts, started_ns, open: open > 0 })
     }
 
+    /// Looks whether the script has changed: once for each call, and whenever one has waited.
+    pub(crate) fn look(&mut self) {
+        // What is wrong with it the call itself finds out.
+        let _ = self.source.current();
+    }
+
+    /// A call begins.
     pub(crate) fn count(&mut self, symbol: &'static str) {
+        self.look();
         *self.calls.entry(symbol).or_default() += 1;
-        if let Ok(Some(path)) = self.source.current().map(|script| script.calls.clone()) {
+        if let Ok(Some(path)) = self.source.known().map(|script| script.calls.clone()) {
             self.write_calls(&path);
         }
     }

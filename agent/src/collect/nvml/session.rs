@@ -19,7 +19,7 @@ use super::absence::absence;
 use super::list::list;
 
 /// How long the event thread waits in the driver at a time: as long as a shutdown may have to wait for it.
-const WAIT_MS: u32 = 50;
+const WAIT_MS: u32 = 100;
 
 /// NVML, started.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Release);
         if let Some(watcher) = self.watcher.take() {
-            // It has nothing that could panic, and waits for a twentieth of a second at most.
+            // It has nothing that could panic, and waits for a tenth of a second at most.
             let _ = watcher.join();
         }
         if let Some(nvml) = self.nvml.take() {
