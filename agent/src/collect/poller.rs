@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::reading::{Absence, AbsenceReason, Device, GpuEvent, GpuReading, GpuUuid, Occasion};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::gpus::fit;
@@ -154,15 +153,19 @@ impl Poller {
         occasion: Occasion,
         until: Instant,
     ) -> Result<Vec<GpuReading>, (Vec<GpuReading>, Silence)> {
-        let (tell, mut told) = mpsc::unbounded_channel();
         let place = Arc::clone(&self.place);
         let count = asked.len();
+        let found = Arc::new(Mutex::new(Vec::with_capacity(count)));
+        let into = Arc::clone(&found);
+        // Told once, at the end: a message for each GPU would cost as much as reading it.
         let question = move |collector: &mut Collector| {
             for uuid in asked {
                 place.enter(&uuid);
                 let reading = collector.read(&uuid, occasion);
                 place.leave();
-                if tell.send(reading).is_err() {
+                into.lock().unwrap_or_else(PoisonError::into_inner).push(reading);
+                // Nobody waits any more.
+                if Arc::strong_count(&into) == 1 {
                     return;
                 }
             }
@@ -176,21 +179,16 @@ impl Poller {
                 return Err((Vec::new(), silence));
             }
         };
-        let mut found = Vec::with_capacity(count);
-        while found.len() < count {
-            match timeout_at(until, told.recv()).await {
-                Ok(Some(reading)) => found.push(reading),
-                Ok(None) => {
-                    // The next question must find the thread gone, not busy.
-                    let _ = timeout_at(until, done).await;
-                    return Err((found, Silence::Gone));
-                }
-                Err(_) => return Err((found, Silence::Late)),
-            }
+        let silence = match timeout_at(until, done).await {
+            Ok(Ok(())) => None,
+            Ok(Err(_)) => Some(Silence::Gone),
+            Err(_) => Some(Silence::Late),
+        };
+        let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+        match silence {
+            Some(silence) if found.len() < count => Err((found, silence)),
+            _ => Ok(found),
         }
-        // It is through with them, and free in a moment: the next question must not find it busy.
-        let _ = timeout_at(until, done).await;
-        Ok(found)
     }
 
     /// Gives up a thread that hangs, and has another one take over.

@@ -76,7 +76,7 @@ unsafe extern "C" fn nvmlEventSetWait_v2(
             break;
         }
         // Events are rare; who waits for them is to cost next to nothing.
-        sleep(left.min(LOOK * 4));
+        sleep(left.min(LOOK * 10));
         state().look();
         answer = call::returns(|| look(&open_host()?, set, &mut event));
     }
