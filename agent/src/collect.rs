@@ -17,6 +17,7 @@ use fluxfleet_proto::metric::GpuMetric;
 use fluxfleet_proto::reading::{
     Absence, AbsenceReason, Device, GpuEvent, GpuReading, GpuUuid, Occasion, Readings, SystemReading,
 };
+use fluxfleet_proto::units::Micros;
 
 use own::Own;
 use poller::Poller;
@@ -47,6 +48,11 @@ pub trait GpuCollector: Send + Sync {
     /// How long its calls took so far, by their names. Never waits.
     fn calls(&self) -> Calls {
         Calls::new()
+    }
+
+    /// What the share `q` (0 to 1) of all its calls so far did not exceed. Never waits.
+    fn call_quantile(&self, _q: f64) -> Option<Micros> {
+        None
     }
 
     /// What the driver reported of GPUs since this was last asked. Never waits.
@@ -153,9 +159,8 @@ impl Collectors {
         within: Duration,
     ) -> (SystemReading, Vec<GpuReading>) {
         let Self { gpus, system, own } = self;
-        let calls = || gpus.calls();
-        let own =
-            if occasion == Occasion::Slow { own.read(Clock::now(), calls) } else { Readings::default() };
+        let call = |q| gpus.call_quantile(q);
+        let own = if occasion == Occasion::Slow { own.read(Clock::now(), call) } else { Readings::default() };
         let system = async {
             match occasion {
                 Occasion::Normal => match system.ask(within, System::read).await {

@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::reading::{Absence, AbsenceReason, Device, GpuEvent, GpuReading, GpuUuid, Occasion};
+use fluxfleet_proto::units::Micros;
 
 use super::{Calls, GpuCollector, all_absent};
 pub use absence::absence;
@@ -121,7 +122,11 @@ impl GpuCollector for NvmlCollector {
     }
 
     fn calls(&self) -> Calls {
-        self.memory.calls.all()
+        self.memory.calls.by_name()
+    }
+
+    fn call_quantile(&self, q: f64) -> Option<Micros> {
+        self.memory.calls.quantile(q)
     }
 
     fn events(&self) -> Vec<GpuEvent> {

@@ -3,15 +3,12 @@
 use std::time::Duration;
 
 use fluxfleet_proto::clock::Mono;
-use fluxfleet_proto::latency::Latency;
 use fluxfleet_proto::metric::HostMetric;
 use fluxfleet_proto::reading::{Absence, AbsenceReason, Reading, Readings};
+use fluxfleet_proto::units::Micros;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::Calls;
-
-/// The slow lane comes to GPU after GPU; the agent itself is read no more often than this. Merging what its calls took
-/// is not free.
+/// The slow lane comes to GPU after GPU; the agent itself is read no more often than this.
 const LEAST_APART: Duration = Duration::from_secs(1);
 
 /// Reads this process.
@@ -24,15 +21,15 @@ pub(super) struct Own {
 impl Own {
     /// Processor time since the last reading, memory, and what calls into the GPU library took so far. Nothing, when
     /// it was read a moment ago.
-    pub(super) fn read(&mut self, now: Mono, calls: impl FnOnce() -> Calls) -> Readings<HostMetric> {
+    pub(super) fn read(
+        &mut self,
+        now: Mono,
+        call_quantile: impl Fn(f64) -> Option<Micros>,
+    ) -> Readings<HostMetric> {
         if self.last.is_some_and(|(last, _)| now.since(last) < LEAST_APART) {
             return Readings::default();
         }
-        let mut all = Latency::new();
-        for call in calls().values() {
-            all.merge(call);
-        }
-        let call = |q| match all.quantile(q) {
+        let call = |q| match call_quantile(q) {
             Some(us) => Ok(us.0 as f64),
             None => Err(Absence::new(AbsenceReason::NotYet, "no call into a GPU library so far")),
         };
@@ -70,20 +67,17 @@ fn resident() -> Reading {
 mod tests {
     use super::*;
     use fluxfleet_proto::clock::Clock;
-    use fluxfleet_proto::units::Micros;
 
     #[test]
     fn the_agent_tells_what_it_costs() {
         let mut own = Own::default();
         let now = Clock::now();
-        let first = own.read(now, Calls::new);
+        let first = own.read(now, |_| None);
         assert_eq!(first.value(HostMetric::AgentCpuPercent).unwrap_err().reason, AbsenceReason::NotYet);
         assert_eq!(first.value(HostMetric::GpuCallP99Us).unwrap_err().reason, AbsenceReason::NotYet);
         assert!(first.value(HostMetric::AgentMemoryBytes).unwrap() > 0.0);
-        assert!(own.read(now, || panic!("nobody asks so soon again")).is_empty());
-        let mut power = Latency::new();
-        power.record(Micros(7));
-        let second = own.read(now + LEAST_APART, || Calls::from([("power", power)]));
+        assert!(own.read(now, |_| panic!("nobody asks so soon again")).is_empty());
+        let second = own.read(now + LEAST_APART, |_| Some(Micros(7)));
         assert!(second.value(HostMetric::AgentCpuPercent).unwrap() >= 0.0);
         assert_eq!(second.value(HostMetric::GpuCallP99Us), Ok(7.0));
     }

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::reading::{Absence, AbsenceReason, Device, GpuEvent, GpuReading, GpuUuid, Occasion};
+use fluxfleet_proto::units::Micros;
 use tokio::time::{Instant, timeout_at};
 
 use super::gpus::fit;
 use super::reader::{Reader, Silence};
-use super::{Calls, GpuCollector, all_absent};
+use super::{GpuCollector, all_absent};
 
 /// A call that has not come back after this long counts as hung. A driver that wakes up a GPU may take a second.
 const HUNG_AFTER: Duration = Duration::from_secs(2);
@@ -99,9 +100,9 @@ impl Poller {
         Ok(devices)
     }
 
-    /// How long the collector's calls took so far; nothing before it is there.
-    pub(super) fn calls(&self) -> Calls {
-        self.collector.as_ref().map(|Shared(collector)| collector.calls()).unwrap_or_default()
+    /// What the share `q` of the collector's calls so far did not exceed; `None` before there are any.
+    pub(super) fn call_quantile(&self, q: f64) -> Option<Micros> {
+        self.collector.as_ref().and_then(|Shared(collector)| collector.call_quantile(q))
     }
 
     /// What the driver reported since this was last asked.
