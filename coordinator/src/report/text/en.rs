@@ -61,6 +61,8 @@ pub(in crate::report) const EN: Texts = Texts {
     generators: load::GENERATORS,
     generator: load::generator,
     plot_title: "Comparison of strategies",
+    plot_load: "Open load: ",
+    plot_sent: "Sent / asked for (items/s): ",
     plot_partial: "PARTIAL",
     plot_invalid: "INVALID",
     plot_verdict: "Verdict: ",

@@ -62,6 +62,8 @@ pub(super) const ZH: Texts = Texts {
     generators: load::GENERATORS,
     generator: load::generator,
     plot_title: "优化策略对比",
+    plot_load: "开环负载: ",
+    plot_sent: "实际 / 要求 (项/秒): ",
     plot_partial: "部分结果 PARTIAL",
     plot_invalid: "无效 INVALID",
     plot_verdict: "结论: ",
