@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fluxfleet_bench::child::{Server, Wanted};
 
@@ -65,7 +65,9 @@ fn a_delayed_answer_waits_and_is_given() {
         answers(client, 1);
     }
     // Of the one that left, the server knows no later than a delay after its request.
+    let asked = Instant::now();
     let summary = loop {
+        assert!(asked.elapsed() < Duration::from_secs(30), "an answer still waits for nobody");
         let summary = server.summary().expect("it answers");
         if summary.waiting == 0 {
             break summary;
