@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fluxfleet_bench::child::{Server, Wanted};
+use fluxfleet_proto::clock::Clock;
 
 const REQUEST: &[u8] = b"POST /generate HTTP/1.1\r\nhost: a\r\nContent-Length: 4\r\n\r\n{  }";
 
@@ -65,7 +66,9 @@ fn a_delayed_answer_waits_and_is_given() {
         answers(client, 1);
     }
     // Of the one that left, the server knows no later than a delay after its request.
+    let asked = Clock::now();
     let summary = loop {
+        assert!(Clock::now().since(asked) < Duration::from_secs(30), "an answer still waits for nobody");
         let summary = server.summary().expect("it answers");
         if summary.waiting == 0 {
             break summary;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use crate::process::eventually;
 use crate::results::Results;
 
 /// A request as the server saw it.
@@ -47,8 +48,23 @@ impl AccessLog {
         std::fs::write(&self.0, "").expect("the log can be written");
     }
 
+    /// The requests of a run that has ended. Waits for those that the server must know, since nginx logs a request
+    /// only after its answer; then fails unless log and report tell the same of each. `lost` are the kinds of
+    /// failures of which the server need not know.
+    pub fn read_as_reported(&self, results: &Results, lost: &[&str]) -> Accesses {
+        let ends = ends(results);
+        eventually("every request is logged", || {
+            let logged: BTreeSet<_> = self.lines().into_iter().map(|(id, _)| id).collect();
+            let must_be = ends.iter().filter(|(_, kind)| kind.is_none_or(|kind| !lost.contains(&kind)));
+            must_be.into_iter().all(|(id, _)| logged.contains(*id))
+        });
+        let accesses = self.read();
+        accesses.expect_as_reported(results, lost);
+        accesses
+    }
+
     /// The requests by their ids. Fails when one came twice.
-    pub fn read(&self) -> Accesses {
+    fn read(&self) -> Accesses {
         let mut seen = BTreeMap::new();
         for (id, access) in self.lines() {
             if let Some(before) = seen.insert(id.clone(), access) {
@@ -62,8 +78,7 @@ impl AccessLog {
 impl Accesses {
     /// Fails unless log and report tell the same of each request: what went well was answered with 200, what
     /// failed by its status was answered with that; and nothing was logged that the report does not know.
-    /// `lost` are the kinds of failures of which the server need not know.
-    pub fn expect_as_reported(&self, results: &Results, lost: &[&str]) {
+    fn expect_as_reported(&self, results: &Results, lost: &[&str]) {
         let mut known = BTreeSet::new();
         for record in results.0["detailed_results"].as_array().expect("an array") {
             let id = record["request_id"].as_str().expect("an id");

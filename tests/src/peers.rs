@@ -8,25 +8,28 @@ use crate::access::AccessLog;
 use crate::process::{Process, eventually, root};
 use crate::real::free_port;
 
-/// A certificate for 127.0.0.1 that signed itself, and its key, as PEM files in a directory.
+/// A certificate for 127.0.0.1 that signed itself, and its key, as PEM files in a directory of their own.
 pub struct Certificate {
     /// The certificate, which is its own authority.
     pub certificate: PathBuf,
     key: PathBuf,
+    _dir: tempfile::TempDir,
 }
 
 impl Certificate {
     /// Makes one.
-    pub fn new(dir: &Path) -> Self {
+    pub fn make() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
         let file = |name: &str, pem: String| {
-            let path = dir.join(name);
+            let path = dir.path().join(name);
             std::fs::write(&path, pem).expect("a file");
             path
         };
         Self {
             certificate: file("certificate.pem", made.cert.pem()),
             key: file("key.pem", made.signing_key.serialize_pem()),
+            _dir: dir,
         }
     }
 
@@ -99,7 +102,7 @@ impl Peer {
     pub fn hypercorn(certificate: Option<&Certificate>, misbehaves: bool) -> Self {
         Self::asgi("hypercorn", certificate, misbehaves, |port| {
             let mut args = vec![format!("--bind=127.0.0.1:{port}"), "--keep-alive=1".to_owned()];
-            if let Some(Certificate { certificate, key }) = certificate {
+            if let Some(Certificate { certificate, key, _dir }) = certificate {
                 args.push(format!("--certfile={}", certificate.display()));
                 args.push(format!("--keyfile={}", key.display()));
             }

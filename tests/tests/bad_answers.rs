@@ -80,7 +80,7 @@ fn a_service_that_only_fails_makes_the_run_invalid() {
     for (reply, kind, words) in [
         (Reply::answer(200, "text/html", "<html>login"), "not_json", "what it answers on this path"),
         (Reply::Cut(Vec::new()), "disconnected", "look for restarts in the service's log"),
-        (Reply::answer(500, "text/plain", "Queue is full"), "overloaded", "lower --concurrent"),
+        (Reply::answer(500, "text/plain", "Queue is full"), "overloaded", "lower the load"),
     ] {
         let server = Server::start(move |_| reply.clone());
         let (ended, results) = run(&server.url(), &["--requests", "5"]);

@@ -49,6 +49,16 @@ pub enum LoadReport {
     Open(Box<OpenReport>),
 }
 
+impl LoadReport {
+    /// The open load, where it is one.
+    pub fn open(&self) -> Option<&OpenReport> {
+        match self {
+            Self::Open(open) => Some(open),
+            Self::Closed(_) => None,
+        }
+    }
+}
+
 /// A closed load.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClosedReport {

@@ -28,11 +28,21 @@ pub(super) fn announcement(view: &TrialView, lang: Lang) -> String {
     }
 }
 
+/// A rate as one writes it: `10`, `12.5`, and `0.002778` for `10/h`.
+fn short(per_s: f64) -> String {
+    let text = format!("{per_s:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// `20 items, 3 in flight`, `30 s at 10 items/s, after a warm-up of 5 s`
 fn goal(view: &TrialView, lang: Lang) -> String {
     let zh = lang == Lang::Zh;
     let seconds = |d: Duration| format!("{} {}", d.as_secs_f64(), if zh { "秒" } else { "s" });
-    let items = |n: u64| if zh { format!("{n} 请求") } else { format!("{n} items") };
+    let items = |n: u64| match (n, zh) {
+        (_, true) => format!("{n} 请求"),
+        (1, false) => "1 item".to_owned(),
+        (_, false) => format!("{n} items"),
+    };
     let amount = match (view.items, view.length) {
         (Some(n), Some(t)) => format!("{} {} {}", items(n), if zh { "或" } else { "or" }, seconds(t)),
         (Some(n), None) => items(n),
@@ -42,8 +52,8 @@ fn goal(view: &TrialView, lang: Lang) -> String {
     let asked = match (view.asked, zh) {
         (Asked::InFlight(n), false) => format!("{amount}, {n} in flight"),
         (Asked::InFlight(n), true) => format!("{amount}, {n} 并发"),
-        (Asked::Rate(r), false) => format!("{amount} at {r} items/s"),
-        (Asked::Rate(r), true) => format!("{amount}, 每秒 {r} 项"),
+        (Asked::Rate(r), false) => format!("{amount} at {} items/s", short(r)),
+        (Asked::Rate(r), true) => format!("{amount}, 每秒 {} 项", short(r)),
         (Asked::Stages(_), false) => format!("{amount} at rates in stages"),
         (Asked::Stages(_), true) => format!("{amount}, 分阶段速率"),
         (Asked::Replay, false) => format!("{amount} of a replay"),
@@ -51,7 +61,7 @@ fn goal(view: &TrialView, lang: Lang) -> String {
     };
     let most = view
         .max_in_flight
-        .map(|most| if zh { format!("最多 {most} 并发") } else { format!("at most {most} in flight") });
+        .map(|most| if zh { format!("最多 {most} 个在途") } else { format!("at most {most} in flight") });
     let warmup = match view.warmup {
         Warmup::None => None,
         Warmup::Time(t) => Some(seconds(t)),
@@ -99,17 +109,19 @@ pub(super) fn figures(view: &TrialView, lang: Lang) -> String {
             Asked::Rate(asked) | Asked::Stages(asked) => Some(asked),
             Asked::InFlight(_) | Asked::Replay => None,
         };
+        let (rate, asked) =
+            (format!("{rate:.2}"), asked.map(|r| if r < 0.1 { short(r) } else { format!("{r:.2}") }));
         parts.push(match (asked, zh) {
-            (None, false) => format!("{rate:.2} items/s"),
-            (None, true) => format!("{rate:.2} 项/秒"),
-            (Some(asked), false) => format!("{rate:.2} items/s of {asked:.2} asked for"),
-            (Some(asked), true) => format!("{rate:.2} 项/秒 (目标 {asked:.2})"),
+            (None, false) => format!("{rate} items/s"),
+            (None, true) => format!("{rate} 项/秒"),
+            (Some(asked), false) => format!("{rate} items/s of {asked} asked for"),
+            (Some(asked), true) => format!("{rate} 项/秒 (要求 {asked})"),
         });
     }
     // In a closed load that its items end, it is the number announced.
     if view.left.is_some() || !matches!(view.asked, Asked::InFlight(_)) {
         let n = view.in_flight;
-        parts.push(if zh { format!("并发 {n}") } else { format!("{n} in flight") });
+        parts.push(if zh { format!("在途 {n}") } else { format!("{n} in flight") });
     }
     if let Some(p95) = view.p95_s {
         parts.push(if p95 < 1.0 { format!("P95 {:.1} ms", p95 * 1e3) } else { format!("P95 {p95:.2} s") });
@@ -151,7 +163,7 @@ pub fn stopping(grace: Duration, lang: Lang) -> String {
     let s = grace.as_secs();
     match lang {
         Lang::En => format!("stopping: requests in flight get {s} s to end; Ctrl-C again waits for nothing"),
-        Lang::Zh => format!("正在停止: 进行中的请求有 {s} 秒完成; 再按一次 Ctrl-C 立即结束"),
+        Lang::Zh => format!("正在停止: 在途请求有 {s} 秒完成; 再按一次 Ctrl-C 立即结束"),
     }
 }
 
@@ -237,7 +249,7 @@ mod tests {
         );
         assert_eq!(
             announcement(&time, Lang::Zh),
-            "📦 测试批量推理: 30 秒, 每秒 12.5 项, 最多 64 并发, 先预热 5 秒"
+            "📦 测试批量推理: 30 秒, 每秒 12.5 项, 最多 64 个在途, 先预热 5 秒"
         );
         let closed = view(|v| (v.items, v.asked) = (Some(9), Asked::InFlight(3)));
         assert_eq!(announcement(&closed, Lang::En), "batch: 9 items or 30 s, 3 in flight");
@@ -258,9 +270,21 @@ mod tests {
         );
         assert_eq!(
             figures(&view, Lang::Zh),
-            "10.00 项/秒 (目标 12.50), 并发 7, 失败 2, 未发送 5, 工作节点 2/2"
+            "10.00 项/秒 (要求 12.50), 在途 7, 失败 2, 未发送 5, 工作节点 2/2"
         );
         assert_eq!(result(&view, Lang::En), "170/375");
+    }
+
+    #[test]
+    fn a_rate_of_some_an_hour_is_not_shown_as_none() {
+        let view = view(|v| (v.asked, v.warmup) = (Asked::Rate(10.0 / 3600.0), Warmup::Items(1)));
+        assert_eq!(
+            announcement(&view, Lang::En),
+            "batch: 30 s at 0.002778 items/s, after a warm-up of 1 item"
+        );
+        let figures = figures(&view, Lang::En);
+        assert!(figures.starts_with("10.00 items/s of 0.002778 asked for"), "{figures}");
+        assert_eq!(short(1e9), "1000000000");
     }
 
     #[test]

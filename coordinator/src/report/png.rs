@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::analysis::Report;
 use crate::analysis::report::{Measured, StrategyReport, Value};
 use crate::analysis::verdict::State;
-use crate::plan::Lang;
+use crate::plan::{Lang, PlannedLoad};
 
 use super::number;
 use super::text::{self, Texts};
@@ -26,6 +26,8 @@ const WIDTH: i32 = 1_600;
 const HEIGHT: i32 = 1_200;
 /// Height of the strip above the panels.
 const HEADER: i32 = 90;
+/// Height of a line about the load, between that strip and the panels.
+const LOAD: i32 = 34;
 /// Height of the strip below them.
 const FOOTER: i32 = 50;
 
@@ -51,8 +53,14 @@ pub fn render(report: &Report, lang: Lang) -> Result<Vec<u8>, PlotError> {
     let texts = text::of(lang);
     canvas::draw((WIDTH, HEIGHT), |canvas| {
         header(canvas, report, texts)?;
-        let (width, height) = (WIDTH / 2, (HEIGHT - HEADER - FOOTER) / 2);
-        let panel = |column, row| Area { x: column * width, y: HEADER + row * height, width, height };
+        let mut top = HEADER;
+        for line in load(report, texts) {
+            let line = canvas::fitted(&line, 26, WIDTH - 80)?;
+            canvas.text(&line, (40, top), 26, INK, Align::Left)?;
+            top += LOAD;
+        }
+        let (width, height) = (WIDTH / 2, (HEIGHT - top - FOOTER) / 2);
+        let panel = |column, row| Area { x: column * width, y: top + row * height, width, height };
         let pictures: [Picture; 3] = [
             (|m| &m.throughput_items_per_s, number::rate),
             (|m| &m.response.mean_s, number::seconds),
@@ -102,6 +110,21 @@ fn header(canvas: &Canvas<'_>, report: &Report, texts: &Texts) -> Result<(), Plo
     Ok(())
 }
 
+/// The open load that the figures were taken under: what was asked for, and what of it each strategy was sent.
+fn load(report: &Report, texts: &Texts) -> Vec<String> {
+    let asked @ PlannedLoad::Open { .. } = &report.config.load else { return Vec::new() };
+    let rate = |value: &Value| value.as_ref().map_or("-".to_owned(), |r| number::rate(*r));
+    let sent = report.strategies.iter().filter_map(|strategy| {
+        let open = strategy.measured.as_ref().ok()?.load.open()?;
+        let (sent, asked) = (rate(&open.achieved_items_per_s), rate(&open.intended_items_per_s));
+        Some(format!("{} {sent} / {asked}", strategy.name))
+    });
+    let sent: Vec<_> = sent.collect();
+    let asked = format!("{}{}", texts.plot_load, (texts.load)(asked));
+    let sent = (!sent.is_empty()).then(|| format!("{}{}", texts.plot_sent, sent.join(texts.comma)));
+    std::iter::once(asked).chain(sent).collect()
+}
+
 fn footer(canvas: &Canvas<'_>, report: &Report, texts: &Texts) -> Result<(), PlotError> {
     let state = (texts.state)(report.verdict.state);
     let line = format!("{} {}   {}{state}", texts.run, report.run, texts.plot_verdict);
@@ -115,7 +138,7 @@ mod tests {
 
     use super::*;
     use crate::aggregate::Ending;
-    use crate::analysis::testing::{RunSketch, Sketch, seed_run};
+    use crate::analysis::testing::{RunSketch, Sketch, open_run, seed_run};
     use crate::analysis::{ScoreSettings, analyse};
 
     fn picture(run: RunSketch, lang: Lang) -> Vec<u8> {
@@ -157,6 +180,7 @@ mod tests {
     fn cases() -> Vec<(&'static str, RunSketch)> {
         vec![
             ("four", seed_run()),
+            ("open", open_run()),
             ("one", RunSketch::new().ran(Sketch::new("baseline", 3.2, 0.45, 88.0))),
             ("many", many()),
             (
@@ -177,6 +201,24 @@ mod tests {
         for ((name, run), lang) in cases().into_iter().zip([Lang::En, Lang::Zh].into_iter().cycle()) {
             assert_eq!(size(&picture(run, lang)), (1_600, 1_200), "{name}");
         }
+    }
+
+    fn lines(run: RunSketch, lang: Lang) -> Vec<String> {
+        load(&analyse(&run.done(), &ScoreSettings::default()), text::of(lang))
+    }
+
+    #[test]
+    fn an_open_load_is_told_with_what_of_it_was_sent() {
+        assert_eq!(
+            lines(open_run(), Lang::En),
+            [
+                "Open load: Poisson arrivals, 10.00 items/s",
+                "Sent / asked for (items/s): baseline 10.02 / 10.02, batch 7.50 / 10.02",
+            ]
+        );
+        let zh = lines(open_run(), Lang::Zh);
+        assert_eq!(zh[1], "实际 / 要求 (项/秒): baseline 10.02 / 10.02, batch 7.50 / 10.02");
+        assert!(lines(seed_run(), Lang::En).is_empty(), "a closed load is told by its strategies");
     }
 
     #[test]

@@ -108,6 +108,10 @@ pub(super) struct Texts {
     pub(super) generator: fn(&GeneratorReport) -> Vec<String>,
     /// Title of the figure.
     pub(super) plot_title: &'static str,
+    /// On the figure of an open load, before what was asked for.
+    pub(super) plot_load: &'static str,
+    /// Below it, before what of that was sent.
+    pub(super) plot_sent: &'static str,
     /// On the figure of a run that was stopped.
     pub(super) plot_partial: &'static str,
     /// On the figure of an invalid run.

@@ -49,6 +49,9 @@ pub enum Unreachable {
     /// Nothing accepts connections.
     #[error("connection refused; is the service running, and on this port?")]
     Refused,
+    /// The proxy accepts no connections.
+    #[error("the proxy refused the connection; is it running, and on this port?")]
+    ProxyRefused,
     /// The name leads nowhere.
     #[error("the host name does not resolve; check its spelling, or give an address")]
     Name,
@@ -95,7 +98,14 @@ pub async fn preflight(
         Some(proxy) => format!("{} through the proxy {proxy}", target.base_url),
         None => target.base_url.clone(),
     };
-    let unreachable = |why| PreflightError::Unreachable { url: url.clone(), why };
+    let unreachable = |why| {
+        let why = match why {
+            // Connections go to the proxy alone; what it cannot reach itself it answers.
+            Unreachable::Refused if target.transport.proxy.is_some() => Unreachable::ProxyRefused,
+            why => why,
+        };
+        PreflightError::Unreachable { url: url.clone(), why }
+    };
     let client = client(target).map_err(|e| unreachable(Unreachable::Other(e.to_string())))?;
     let mut by_path: BTreeMap<&str, Finding> = BTreeMap::new();
     for planned in strategies {
@@ -320,6 +330,6 @@ mod tests {
         assert!(head.starts_with("OPTIONS http://gpu.test:8000/generate "), "{head}");
         // The listener is gone.
         let error = preflight(&target, &[baseline()]).await.expect_err("nobody is there").to_string();
-        assert!(error.contains(&format!("through the proxy {proxy}: connection refused")), "{error}");
+        assert!(error.contains(&format!("through the proxy {proxy}: the proxy refused")), "{error}");
     }
 }

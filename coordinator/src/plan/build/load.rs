@@ -160,7 +160,7 @@ fn leaves_something(raw: &RawPlan, arrivals: &Arrivals, warmup: Warmup, p: &mut 
     // No arrivals at all: that is what is wrong then.
     if takes_all && count > 0.0 {
         let trouble = format!(
-            "leaves nothing to measure: all arrivals take {} s and are {count:.0}; make it shorter",
+            "leaves nothing to measure: the load has {count:.0} arrivals in {} s; make it shorter",
             length.as_secs_f64()
         );
         p.add("--warmup", raw.warmup.as_deref().unwrap_or_default(), trouble);

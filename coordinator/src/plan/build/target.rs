@@ -73,8 +73,8 @@ fn transport(raw: &RawPlan, p: &mut Problems) -> Transport {
         if http == HttpVersion::Two {
             p.add("--http", "2", format!("is HTTP/2, {use_general}"));
         }
-        if proxy.is_some() {
-            p.add("--proxy", "", format!("is a proxy, {use_general}"));
+        if let (Some(_), Some(given)) = (&proxy, raw.proxy.as_deref().map(shown)) {
+            p.add("--proxy", given, format!("is a proxy, {use_general}"));
         }
     }
     let ca_pem = raw

@@ -176,7 +176,11 @@ fn what_cannot_go_together_is_told_with_what_would_do() {
             "--warmup 10s",
             "nothing to measure",
         ),
-        (|r| (r.stages, r.warmup) = (Some("1:9s".into()), Some("9".into())), "--warmup 9", "are 9"),
+        (
+            |r| (r.stages, r.warmup) = (Some("1:9s".into()), Some("9".into())),
+            "--warmup 9",
+            "9 arrivals in 9 s",
+        ),
     ];
     for (change, place, hint) in cases {
         let told = problems(change);

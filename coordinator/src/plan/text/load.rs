@@ -54,7 +54,7 @@ fn some_rate(text: &str) -> Result<f64, String> {
 /// `10:30s,50:1m` holds 10 a second for 30 s, then 50 for a minute; `10..50:1m` goes from one to the other.
 pub(in crate::plan) fn stages(text: &str) -> Result<Profile, String> {
     let stages: Result<Vec<Stage>, String> = text.split(',').map(stage).collect();
-    Profile::try_new(stages?).map_err(|e| e.to_string())
+    Profile::try_new(stages?).map_err(|e| format!("cannot be used: {e}"))
 }
 
 fn stage(text: &str) -> Result<Stage, String> {

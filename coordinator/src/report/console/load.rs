@@ -1,6 +1,6 @@
 //! The load, the warm-up and the generators below the tables.
 
-use crate::analysis::load::{LoadReport, OpenReport};
+use crate::analysis::load::OpenReport;
 use crate::analysis::report::{Measured, StrategyReport};
 use crate::plan::PlannedLoad;
 use crate::report::number;
@@ -42,13 +42,8 @@ pub(super) fn open_loads(page: &Page<'_>) -> Option<Table> {
 
 /// The open load of a strategy that ran.
 pub(super) fn opened(row: &StrategyReport) -> Option<(&Measured, &OpenReport)> {
-    match row.measured.as_deref() {
-        Ok(measured) => match &measured.load {
-            LoadReport::Open(open) => Some((measured, open)),
-            LoadReport::Closed(_) => None,
-        },
-        Err(_) => None,
-    }
+    let measured = row.measured.as_deref().ok()?;
+    Some((measured, measured.load.open()?))
 }
 
 /// The table of open loads with what was asked for above it and what its columns are below.

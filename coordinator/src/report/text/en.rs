@@ -61,6 +61,8 @@ pub(in crate::report) const EN: Texts = Texts {
     generators: load::GENERATORS,
     generator: load::generator,
     plot_title: "Comparison of strategies",
+    plot_load: "Open load: ",
+    plot_sent: "Sent / asked for (items/s): ",
     plot_partial: "PARTIAL",
     plot_invalid: "INVALID",
     plot_verdict: "Verdict: ",
@@ -164,10 +166,12 @@ fn remedy(kind: FailureKind) -> &'static str {
         FailureKind::Dns => "check the host name in --url",
         FailureKind::Connect => "check that the service runs at --url and that nothing blocks its port",
         FailureKind::Tls => "check the service's certificate, or whether it speaks plain http",
-        FailureKind::Timeout => "lower --concurrent or raise --timeout",
-        FailureKind::Disconnected => "look for restarts in the service's log, or lower --concurrent",
+        FailureKind::Timeout => "lower the load (--concurrent or --rate), or raise --timeout",
+        FailureKind::Disconnected => {
+            "look for restarts in the service's log, or lower the load (--concurrent or --rate)"
+        }
         FailureKind::Protocol => "check that --url leads to an HTTP service",
-        FailureKind::Overloaded => "the service is full: lower --concurrent",
+        FailureKind::Overloaded => "the service is full: lower the load (--concurrent or --rate)",
         FailureKind::Redirect => "give the final address in --url",
         FailureKind::EmptyBody
         | FailureKind::NotJson

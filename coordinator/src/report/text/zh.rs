@@ -62,6 +62,8 @@ pub(super) const ZH: Texts = Texts {
     generators: load::GENERATORS,
     generator: load::generator,
     plot_title: "优化策略对比",
+    plot_load: "开环负载: ",
+    plot_sent: "实际 / 要求 (项/秒): ",
     plot_partial: "部分结果 PARTIAL",
     plot_invalid: "无效 INVALID",
     plot_verdict: "结论: ",
@@ -173,10 +175,10 @@ fn remedy(kind: FailureKind) -> &'static str {
         FailureKind::Dns => "请检查 --url 中的主机名",
         FailureKind::Connect => "请检查服务是否在 --url 上运行, 端口是否被阻挡",
         FailureKind::Tls => "请检查服务的证书, 或确认它是否只支持 http",
-        FailureKind::Timeout => "请降低 --concurrent 或提高 --timeout",
-        FailureKind::Disconnected => "请在服务日志中查找重启记录, 或降低 --concurrent",
+        FailureKind::Timeout => "请降低负载 (--concurrent 或 --rate), 或提高 --timeout",
+        FailureKind::Disconnected => "请在服务日志中查找重启记录, 或降低负载 (--concurrent 或 --rate)",
         FailureKind::Protocol => "请检查 --url 是否指向 HTTP 服务",
-        FailureKind::Overloaded => "服务已满: 请降低 --concurrent",
+        FailureKind::Overloaded => "服务已满: 请降低负载 (--concurrent 或 --rate)",
         FailureKind::Redirect => "请在 --url 中给出最终地址",
         FailureKind::EmptyBody
         | FailureKind::NotJson

@@ -12,7 +12,8 @@ pub(super) const HEADING: &str = "Load asked for and sent: ";
 pub(super) const COLUMNS: [&str; 9] =
     ["Strategy", "Asked/s", "Sent/s", "Reached", "Late P99", "Late max", "Waited", "Given up", "Gaps/limit"];
 pub(super) const FOOTNOTES: [&str; 2] = [
-    "Late: how late the generator took up arrivals; Waited: requests that then waited for a place in flight",
+    "Asked, Sent: items while measuring; Late: how late the generator took up arrivals; Waited: requests that then \
+     waited for a place in flight; Given up: requests that were not sent",
     "Gaps/limit: how far the gaps between sends are from those asked for (Kolmogorov-Smirnov), and how far they may be",
 ];
 pub(super) const WARMUPS: &str = "Warm-up, part of no other figure:";
@@ -66,7 +67,7 @@ pub(super) fn generator(g: &GeneratorReport) -> Vec<String> {
     });
     if let (Some(mean), Some(max)) = (g.busy_mean, g.busy_max) {
         let (mean, max) = (number::percent(100.0 * mean), number::percent(100.0 * max));
-        parts.push(format!("busiest thread {mean} busy, at most {max}"));
+        parts.push(format!("busiest thread {mean} busy on average, at most {max}"));
     }
     if let Some(p99) = g.poll_delay_p99_us {
         parts.push(format!("poll delay P99 {}", number::ms(p99 as f64)));

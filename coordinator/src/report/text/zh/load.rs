@@ -12,7 +12,7 @@ pub(super) const HEADING: &str = "📮 要求的负载与实际的负载: ";
 pub(super) const COLUMNS: [&str; 9] =
     ["策略", "要求/秒", "实际/秒", "达到", "迟到P99", "最大迟到", "等待", "放弃", "间隔/上限"];
 pub(super) const FOOTNOTES: [&str; 2] = [
-    "迟到: 负载发生器处理到达的延迟; 等待: 之后还要等待在途位置的请求",
+    "要求、实际: 测量期间的项数; 迟到: 负载发生器处理到达的延迟; 等待: 之后还要等待在途位置的请求数; 放弃: 未发送的请求数",
     "间隔/上限: 发送间隔与所要求分布的距离 (Kolmogorov-Smirnov), 以及允许的距离",
 ];
 pub(super) const WARMUPS: &str = "🔥 预热 (不计入其他任何数字):";
@@ -26,7 +26,7 @@ pub(super) fn load(load: &PlannedLoad) -> String {
             let process = match process {
                 Process::Constant => "均匀到达".to_owned(),
                 Process::Poisson => "泊松到达".to_owned(),
-                Process::Gamma { shape } => format!("伽马到达 (形状 {shape})"),
+                Process::Gamma { shape } => format!("Gamma 到达 (形状 {shape})"),
             };
             match profile.stages() {
                 [only] if only.from.to_bits() == only.to.to_bits() => {
@@ -66,7 +66,7 @@ pub(super) fn generator(g: &GeneratorReport) -> Vec<String> {
     });
     if let (Some(mean), Some(max)) = (g.busy_mean, g.busy_max) {
         let (mean, max) = (number::percent(100.0 * mean), number::percent(100.0 * max));
-        parts.push(format!("最忙线程 {mean}, 最高 {max}"));
+        parts.push(format!("最忙线程平均 {mean}, 最高 {max}"));
     }
     if let Some(p99) = g.poll_delay_p99_us {
         parts.push(format!("调度延迟 P99 {}", number::ms(p99 as f64)));
