@@ -31,11 +31,16 @@ impl Config {
     pub fn new(coordinator: impl Into<String>) -> Self {
         Self {
             coordinator: coordinator.into(),
-            host: sysinfo::System::host_name().unwrap_or_default(),
+            host: host_name(),
             gpus: GpuSource::Nvml { lib: None },
             connect_timeout: CONNECT_TIMEOUT,
         }
     }
+}
+
+/// What this machine calls itself; empty when the system does not tell it.
+pub fn host_name() -> String {
+    sysinfo::System::host_name().unwrap_or_default()
 }
 
 /// Where GPU readings come from.

@@ -6,15 +6,22 @@ use fluxfleet_agent::AgentError;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::args::Task;
+
 const DONE: u8 = 0;
 const INTERNAL: u8 = 1;
 const BAD_FLAGS: u8 = 2;
 const NO_FLEET: u8 = 6;
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Sends what the agent has to say to stderr, a line each; `RUST_LOG` asks for more or less.
-pub(crate) fn log_to_stderr() {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+/// Sends what the agent has to say to stderr, a line each; `RUST_LOG` asks for more or less. What a probe finds is in its
+/// own text.
+pub(crate) fn log_to_stderr(task: &Task) {
+    let level = match task {
+        Task::Run(_) => LevelFilter::INFO,
+        Task::Probe(..) => LevelFilter::ERROR,
+    };
+    let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -20,6 +20,7 @@
 //! | [`collect`] | the port for GPU readings, NVML and the host behind it, a thread for each |
 //! | `sampler` | when to read, and one sample out of several readings |
 //! | `stream` | dialling, the session with the coordinator, the ring |
+//! | `probe` | one look at a host: what it can and cannot tell |
 //! | [`testing`] | a scripted collector, and the contract that every collector passes |
 //!
 //! A GPU that cannot be read is no reason to stop: its readings are absent with their reason, and the host's
@@ -28,12 +29,15 @@
 pub mod collect;
 pub mod config;
 pub mod error;
+mod probe;
 mod run;
 mod sampler;
 mod stream;
 pub mod testing;
+mod units;
 
 pub use collect::GpuCollector;
 pub use config::{Config, GpuSource};
 pub use error::AgentError;
+pub use probe::Probe;
 pub use run::run;

@@ -4,22 +4,24 @@ mod args;
 mod exit;
 mod signal;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use args::Task;
 use clap::Parser as _;
-use fluxfleet_agent::Config;
+use fluxfleet_agent::{GpuSource, Probe};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
-    let config = args::Args::parse().into_config();
-    exit::log_to_stderr();
+    let task = args::Args::parse().into_task().unwrap_or_else(|error| error.exit());
+    exit::log_to_stderr(&task);
     let cancel = CancellationToken::new();
-    let ended = run(config, &cancel);
+    let ended = run(task, &cancel);
     exit::code(ended, cancel.is_cancelled())
 }
 
-fn run(config: Config, cancel: &CancellationToken) -> anyhow::Result<()> {
+fn run(task: Task, cancel: &CancellationToken) -> anyhow::Result<()> {
     // One thread is plenty, and a thread for each core of a GPU host would disturb what is measured there.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -27,9 +29,22 @@ fn run(config: Config, cancel: &CancellationToken) -> anyhow::Result<()> {
         .context("could not start the runtime")?;
     let ended = runtime.block_on(async {
         signal::cancel_on_signals(cancel)?;
-        Ok(fluxfleet_agent::run(config, cancel.clone()).await?)
+        match task {
+            Task::Run(config) => Ok(fluxfleet_agent::run(*config, cancel.clone()).await?),
+            Task::Probe(host, gpus) => probe(host, gpus, cancel).await,
+        }
     });
     // A look-up of the coordinator's name may still hang, and nobody needs its answer.
     runtime.shutdown_background();
     ended
+}
+
+async fn probe(host: String, gpus: GpuSource, cancel: &CancellationToken) -> anyhow::Result<()> {
+    let Some(probe) = cancel.run_until_cancelled(Probe::take(host, gpus)).await else { return Ok(()) };
+    let text = probe?.to_string();
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever read it has seen enough.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }

@@ -16,7 +16,7 @@ use crate::stream::{Coordinator, Session, dial};
 
 /// How long the GPUs may take to name themselves. Without persistence mode the driver initialises every GPU
 /// anew, which takes seconds on large hosts.
-const DEVICES_WITHIN: Duration = Duration::from_secs(15);
+pub(crate) const DEVICES_WITHIN: Duration = Duration::from_secs(15);
 
 /// Samples between the sampler and the session; the session takes them at once.
 const SAMPLES_AHEAD: usize = 8;

@@ -30,7 +30,7 @@ fn stderr(output: &Output) -> String {
 #[tokio::test]
 async fn bad_flags_end_with_2_and_say_what_is_expected() {
     for (args, expected) in [
-        (&[][..], "--coordinator <HOST:PORT>"),
+        (&[][..], "give --coordinator <HOST:PORT>"),
         (&["--coordinator", "somewhere"], "give HOST:PORT"),
         (&["--coordinator", "c:1", "--host", ""], "--host <NAME>"),
         (&["--coordinator", "c:1", "--period", "1s"], "unexpected argument '--period'"),
