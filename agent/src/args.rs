@@ -1,14 +1,15 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
-use fluxfleet_agent::config::{InvalidAddress, coordinator_uri, host_name};
-use fluxfleet_agent::{Config, GpuSource};
+use fluxfleet_agent::config::{CONNECT_TIMEOUT, InvalidAddress, coordinator_uri, host_name};
+use fluxfleet_agent::{AgentError, Config, GpuSource, MetricsPort};
 
 /// Reads this host's GPUs, CPU and memory and streams them to a fluxfleet coordinator, which decides when to
-/// begin and how often to read.
+/// begin and how often to read. Serves them to Prometheus too, or alone.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
@@ -26,10 +27,14 @@ enum Command {
 }
 
 #[derive(Debug, ClapArgs)]
-struct RunArgs {
-    /// Where the coordinator listens
+pub(crate) struct RunArgs {
+    /// Where the coordinator listens; may be left out with --metrics
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     coordinator: Option<String>,
+
+    /// Serve readings to Prometheus, at http://ADDR/metrics: 127.0.0.1:9400, 0.0.0.0:9400
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
 
     /// This host's name in the report; unique among the agents of a run [default: the host name]
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
@@ -57,35 +62,44 @@ Exit codes:
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) enum Task {
-    /// Read and stream.
-    Run(Box<Config>),
-    /// Print what the host of this name can tell.
-    Probe(String, GpuSource),
+    /// Read, for whom it says.
+    Run(RunArgs),
+    /// Print what the host can tell.
+    Probe(GpuSource),
 }
 
 impl Args {
     /// What was asked for.
     pub(crate) fn into_task(self) -> Result<Task, clap::Error> {
         match self.command {
-            Some(Command::Probe(gpus)) => Ok(Task::Probe(host_name(), gpus.into())),
-            None => self.run.into_config().map(|config| Task::Run(Box::new(config))),
+            Some(Command::Probe(gpus)) => Ok(Task::Probe(gpus.into())),
+            None if self.run.coordinator.is_none() && self.run.metrics.is_none() => {
+                Err(Self::command().error(ErrorKind::MissingRequiredArgument, NOTHING_TO_DO))
+            }
+            None => Ok(Task::Run(self.run)),
         }
     }
 }
 
 impl RunArgs {
-    fn into_config(self) -> Result<Config, clap::Error> {
-        let missing = || Args::command().error(ErrorKind::MissingRequiredArgument, NOTHING_TO_DO);
-        let mut config = Config::new(self.coordinator.ok_or_else(missing)?);
-        config.gpus = self.gpus.into();
-        if let Some(host) = self.host {
-            config.host = host;
-        }
-        Ok(config)
+    /// What an agent has to know; the port for Prometheus listens then.
+    pub(crate) async fn into_config(self) -> Result<Config, AgentError> {
+        let metrics = match self.metrics {
+            Some(addr) => Some(MetricsPort::bind(addr).await?),
+            None => None,
+        };
+        Ok(Config {
+            coordinator: self.coordinator,
+            host: self.host.unwrap_or_else(host_name),
+            gpus: self.gpus.into(),
+            connect_timeout: CONNECT_TIMEOUT,
+            metrics,
+        })
     }
 }
 
-const NOTHING_TO_DO: &str = "give --coordinator <HOST:PORT>";
+const NOTHING_TO_DO: &str = "nothing to do: give --coordinator <HOST:PORT> to take part in a run, --metrics <ADDR> to \
+                             serve readings to Prometheus, or both";
 
 impl From<Gpus> for GpuSource {
     fn from(Gpus { nvml_lib }: Gpus) -> Self {
@@ -110,19 +124,34 @@ mod tests {
         Args::command().debug_assert();
     }
 
-    #[test]
-    fn flags_become_the_config() {
+    fn run(args: &[&str]) -> RunArgs {
+        match task(args).unwrap() {
+            Task::Run(args) => args,
+            Task::Probe(_) => panic!("no run"),
+        }
+    }
+
+    #[tokio::test]
+    async fn flags_become_the_config() {
         let args = ["--coordinator", "c:1", "--host", "gpu-1", "--nvml-lib", "/x.so"];
-        let Task::Run(config) = task(&args).unwrap() else { panic!("no run") };
-        assert_eq!((config.coordinator.as_str(), config.host.as_str()), ("c:1", "gpu-1"));
+        let config = run(&args).into_config().await.unwrap();
+        assert_eq!((config.coordinator.as_deref(), config.host.as_str()), (Some("c:1"), "gpu-1"));
         assert!(matches!(config.gpus, GpuSource::Nvml { lib: Some(lib) } if lib.as_os_str() == "/x.so"));
+        assert!(config.metrics.is_none());
+    }
+
+    #[tokio::test]
+    async fn the_port_for_prometheus_goes_with_a_coordinator_and_without_one() {
+        let config = run(&["--metrics", "127.0.0.1:0"]).into_config().await.unwrap();
+        assert_eq!(config.coordinator, None);
+        let taken = config.metrics.unwrap().addr().to_string();
+        let both = run(&["--coordinator", "c:1", "--metrics", "127.0.0.1:0"]).into_config().await.unwrap();
+        assert!(both.metrics.is_some_and(|port| port.addr().to_string() != taken));
     }
 
     #[test]
     fn a_probe_needs_no_coordinator_and_takes_none() {
-        let Task::Probe(_, gpus) = task(&["probe", "--nvml-lib", "/x.so"]).unwrap() else {
-            panic!("no probe")
-        };
+        let Task::Probe(gpus) = task(&["probe", "--nvml-lib", "/x.so"]).unwrap() else { panic!("no probe") };
         assert!(matches!(gpus, GpuSource::Nvml { lib: Some(lib) } if lib.as_os_str() == "/x.so"));
         assert!(task(&["--coordinator", "c:1", "probe"]).is_err());
     }
@@ -130,7 +159,8 @@ mod tests {
     #[test]
     fn without_anything_to_do_it_says_what_is_missing() {
         let error = task(&[]).unwrap_err();
-        assert!(error.to_string().contains("give --coordinator <HOST:PORT>"), "{error}");
+        assert!(error.to_string().contains("give --coordinator <HOST:PORT> to take part"), "{error}");
+        assert!(error.to_string().contains("--metrics <ADDR>"), "{error}");
         assert_eq!(error.exit_code(), 2);
     }
 

@@ -17,6 +17,8 @@ use fluxfleet_proto::reading::{
     Absence, AbsenceReason, Device, GpuEvent, GpuReading, GpuUuid, Occasion, SystemReading,
 };
 
+pub(crate) use own::{processor_seconds, resident};
+
 use own::Own;
 use poller::Poller;
 use reader::{Reader, Silence};
@@ -163,6 +165,11 @@ impl Collectors {
             }
         };
         tokio::join!(system, gpus.read(devices, occasion, within))
+    }
+
+    /// How long the collector's calls took so far.
+    pub(crate) fn calls(&self) -> Calls {
+        self.gpus.calls()
     }
 
     /// What the driver reported of GPUs since this was last asked.

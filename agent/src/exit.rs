@@ -19,7 +19,7 @@ pub(crate) const INTERRUPTED: u8 = 130;
 pub(crate) fn log_to_stderr(task: &Task) {
     let level = match task {
         Task::Run(_) => LevelFilter::INFO,
-        Task::Probe(..) => LevelFilter::ERROR,
+        Task::Probe(_) => LevelFilter::ERROR,
     };
     let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
     tracing_subscriber::fmt()
@@ -48,7 +48,10 @@ pub(crate) fn code(ended: anyhow::Result<()>, interrupted: bool) -> ExitCode {
 
 fn number(error: &AgentError) -> u8 {
     match error {
-        AgentError::Address(_) | AgentError::NoHost => BAD_FLAGS,
+        AgentError::Address(_)
+        | AgentError::NoHost
+        | AgentError::NothingToDo
+        | AgentError::Metrics { .. } => BAD_FLAGS,
         AgentError::Unreachable { .. }
         | AgentError::Refused { .. }
         | AgentError::NoCoordinator { .. }

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use args::Task;
 use clap::Parser as _;
+use fluxfleet_agent::config::host_name;
 use fluxfleet_agent::{GpuSource, Probe};
 use tokio_util::sync::CancellationToken;
 
@@ -30,8 +31,8 @@ fn run(task: Task, cancel: &CancellationToken) -> anyhow::Result<()> {
     let ended = runtime.block_on(async {
         signal::cancel_on_signals(cancel)?;
         match task {
-            Task::Run(config) => Ok(fluxfleet_agent::run(*config, cancel.clone()).await?),
-            Task::Probe(host, gpus) => probe(host, gpus, cancel).await,
+            Task::Run(args) => Ok(fluxfleet_agent::run(args.into_config().await?, cancel.clone()).await?),
+            Task::Probe(gpus) => probe(gpus, cancel).await,
         }
     });
     // A look-up of the coordinator's name may still hang, and nobody needs its answer.
@@ -39,8 +40,8 @@ fn run(task: Task, cancel: &CancellationToken) -> anyhow::Result<()> {
     ended
 }
 
-async fn probe(host: String, gpus: GpuSource, cancel: &CancellationToken) -> anyhow::Result<()> {
-    let Some(probe) = cancel.run_until_cancelled(Probe::take(host, gpus)).await else { return Ok(()) };
+async fn probe(gpus: GpuSource, cancel: &CancellationToken) -> anyhow::Result<()> {
+    let Some(probe) = cancel.run_until_cancelled(Probe::take(host_name(), gpus)).await else { return Ok(()) };
     let text = probe?.to_string();
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever read it has seen enough.
