@@ -8,6 +8,7 @@
 //! | [`fake`] | a worker that says over gRPC whatever a test wants, however false |
 //! | [`server`] | an inference server that answers whatever a test wants, however wrong |
 //! | [`real`] | inference servers that nobody here wrote |
+//! | [`prometheus`] | a Prometheus server that scrapes, and what it says when it is asked |
 //! | [`peers`] | HTTP servers and proxies that nobody here wrote |
 //! | [`access`] | what such a server logged, held against the report |
 //! | [`http`] | the simplest of clients, for what a server says of itself |
@@ -19,6 +20,7 @@ pub mod fleet;
 pub mod http;
 pub mod peers;
 pub mod process;
+pub mod prometheus;
 pub mod real;
 pub mod results;
 pub mod server;
