@@ -24,6 +24,8 @@ pub(crate) struct Args {
 enum Command {
     /// Print what this host can and cannot tell, and what to do where GPUs cannot be read; needs no coordinator
     Probe(Gpus),
+    /// Show live readings of this host in the terminal; q or Ctrl-C ends
+    Top(Gpus),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -66,6 +68,8 @@ pub(crate) enum Task {
     Run(RunArgs),
     /// Print what the host can tell.
     Probe(GpuSource),
+    /// Show what the host tells, again and again.
+    Top(GpuSource),
 }
 
 impl Args {
@@ -73,6 +77,7 @@ impl Args {
     pub(crate) fn into_task(self) -> Result<Task, clap::Error> {
         match self.command {
             Some(Command::Probe(gpus)) => Ok(Task::Probe(gpus.into())),
+            Some(Command::Top(gpus)) => Ok(Task::Top(gpus.into())),
             None if self.run.coordinator.is_none() && self.run.metrics.is_none() => {
                 Err(Self::command().error(ErrorKind::MissingRequiredArgument, NOTHING_TO_DO))
             }
@@ -127,7 +132,7 @@ mod tests {
     fn run(args: &[&str]) -> RunArgs {
         match task(args).unwrap() {
             Task::Run(args) => args,
-            Task::Probe(_) => panic!("no run"),
+            other => panic!("no run: {other:?}"),
         }
     }
 

@@ -14,12 +14,12 @@ const BAD_FLAGS: u8 = 2;
 const NO_FLEET: u8 = 6;
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Sends what the agent has to say to stderr, a line each; `RUST_LOG` asks for more or less. What a probe finds is in its
-/// own text.
+/// Sends what the agent has to say to stderr, a line each; `RUST_LOG` asks for more or less. What a probe or
+/// `top` finds is in its own text.
 pub(crate) fn log_to_stderr(task: &Task) {
     let level = match task {
         Task::Run(_) => LevelFilter::INFO,
-        Task::Probe(_) => LevelFilter::ERROR,
+        Task::Probe(_) | Task::Top(_) => LevelFilter::ERROR,
     };
     let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
     tracing_subscriber::fmt()

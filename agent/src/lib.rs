@@ -23,6 +23,7 @@
 //! | `relay`, `latest` | with an exporter: the newest readings, taken off the samples on their way |
 //! | `exporter` | the newest readings for Prometheus |
 //! | `probe` | one look at a host: what it can and cannot tell |
+//! | `top` | the newest readings for a terminal |
 //! | [`testing`] | a scripted collector, and the contract that every collector passes |
 //!
 //! A GPU that cannot be read is no reason to stop: its readings are absent with their reason, and the host's
@@ -39,6 +40,7 @@ mod run;
 mod sampler;
 mod stream;
 pub mod testing;
+mod top;
 mod units;
 
 pub use collect::GpuCollector;
@@ -47,3 +49,4 @@ pub use error::AgentError;
 pub use exporter::MetricsPort;
 pub use probe::Probe;
 pub use run::run;
+pub use top::top;
