@@ -55,9 +55,9 @@ struct Gpus {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    the coordinator ended the run
+  0    the coordinator ended the run, or a subcommand is done
   1    internal error
-  2    bad flags
+  2    bad flags, or the address of --metrics cannot be listened on
   6    the coordinator cannot be reached, refused this agent, or was lost
   130  interrupted";
 
