@@ -1,24 +1,53 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Parser;
-use fluxfleet_agent::config::{InvalidAddress, coordinator_uri};
-use fluxfleet_agent::{Config, GpuSource};
+use clap::error::ErrorKind;
+use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
+use fluxfleet_agent::config::{CONNECT_TIMEOUT, InvalidAddress, coordinator_uri, host_name};
+use fluxfleet_agent::{AgentError, Config, GpuSource, MetricsPort};
 
 /// Reads this host's GPUs, CPU and memory and streams them to a fluxfleet coordinator, which decides when to
-/// begin and how often to read.
+/// begin and how often to read. Serves them to Prometheus too, or alone.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES)]
+#[command(version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
-    /// Where the coordinator listens
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print what this host can and cannot tell, and what to do where GPUs cannot be read; needs no coordinator
+    Probe(Gpus),
+    /// Show live readings of this host in the terminal; q or Ctrl-C ends
+    Top(Gpus),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RunArgs {
+    /// Where the coordinator listens; may be left out with --metrics
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
-    coordinator: String,
+    coordinator: Option<String>,
+
+    /// Serve readings to Prometheus, at http://ADDR/metrics: 127.0.0.1:9400, 0.0.0.0:9400
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
 
     /// This host's name in the report; unique among the agents of a run [default: the host name]
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     host: Option<String>,
 
+    #[command(flatten)]
+    gpus: Gpus,
+}
+
+#[derive(Debug, ClapArgs)]
+struct Gpus {
     /// Path of the NVML library [default: the system's libnvidia-ml.so.1]
     #[arg(long, value_name = "PATH")]
     nvml_lib: Option<PathBuf>,
@@ -26,20 +55,60 @@ pub(crate) struct Args {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    the coordinator ended the run
+  0    the coordinator ended the run, or a subcommand is done
   1    internal error
-  2    bad flags
+  2    bad flags, or the address of --metrics cannot be listened on
   6    the coordinator cannot be reached, refused this agent, or was lost
   130  interrupted";
 
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// Read, for whom it says.
+    Run(RunArgs),
+    /// Print what the host can tell.
+    Probe(GpuSource),
+    /// Show what the host tells, again and again.
+    Top(GpuSource),
+}
+
 impl Args {
-    pub(crate) fn into_config(self) -> Config {
-        let mut config = Config::new(self.coordinator);
-        config.gpus = GpuSource::Nvml { lib: self.nvml_lib };
-        if let Some(host) = self.host {
-            config.host = host;
+    /// What was asked for.
+    pub(crate) fn into_task(self) -> Result<Task, clap::Error> {
+        match self.command {
+            Some(Command::Probe(gpus)) => Ok(Task::Probe(gpus.into())),
+            Some(Command::Top(gpus)) => Ok(Task::Top(gpus.into())),
+            None if self.run.coordinator.is_none() && self.run.metrics.is_none() => {
+                Err(Self::command().error(ErrorKind::MissingRequiredArgument, NOTHING_TO_DO))
+            }
+            None => Ok(Task::Run(self.run)),
         }
-        config
+    }
+}
+
+impl RunArgs {
+    /// What an agent has to know; the port for Prometheus listens then.
+    pub(crate) async fn into_config(self) -> Result<Config, AgentError> {
+        let metrics = match self.metrics {
+            Some(addr) => Some(MetricsPort::bind(addr).await?),
+            None => None,
+        };
+        Ok(Config {
+            coordinator: self.coordinator,
+            host: self.host.unwrap_or_else(host_name),
+            gpus: self.gpus.into(),
+            connect_timeout: CONNECT_TIMEOUT,
+            metrics,
+        })
+    }
+}
+
+const NOTHING_TO_DO: &str = "nothing to do: give --coordinator <HOST:PORT> to take part in a run, --metrics <ADDR> to \
+                             serve readings to Prometheus, or both";
+
+impl From<Gpus> for GpuSource {
+    fn from(Gpus { nvml_lib }: Gpus) -> Self {
+        Self::Nvml { lib: nvml_lib }
     }
 }
 
@@ -51,23 +120,58 @@ fn address(text: &str) -> Result<String, InvalidAddress> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_command_line_is_well_formed() {
-        use clap::CommandFactory as _;
-        Args::command().debug_assert();
+    fn task(args: &[&str]) -> Result<Task, clap::Error> {
+        Args::try_parse_from([&["fluxfleet-agent"], args].concat())?.into_task()
     }
 
     #[test]
-    fn flags_become_the_config() {
-        let args = ["fluxfleet-agent", "--coordinator", "c:1", "--host", "gpu-1", "--nvml-lib", "/x.so"];
-        let config = Args::try_parse_from(args).unwrap().into_config();
-        assert_eq!((config.coordinator.as_str(), config.host.as_str()), ("c:1", "gpu-1"));
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    fn run(args: &[&str]) -> RunArgs {
+        match task(args).unwrap() {
+            Task::Run(args) => args,
+            other => panic!("no run: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn flags_become_the_config() {
+        let args = ["--coordinator", "c:1", "--host", "gpu-1", "--nvml-lib", "/x.so"];
+        let config = run(&args).into_config().await.unwrap();
+        assert_eq!((config.coordinator.as_deref(), config.host.as_str()), (Some("c:1"), "gpu-1"));
         assert!(matches!(config.gpus, GpuSource::Nvml { lib: Some(lib) } if lib.as_os_str() == "/x.so"));
+        assert!(config.metrics.is_none());
+    }
+
+    #[tokio::test]
+    async fn the_port_for_prometheus_goes_with_a_coordinator_and_without_one() {
+        let config = run(&["--metrics", "127.0.0.1:0"]).into_config().await.unwrap();
+        assert_eq!(config.coordinator, None);
+        let taken = config.metrics.unwrap().addr().to_string();
+        let both = run(&["--coordinator", "c:1", "--metrics", "127.0.0.1:0"]).into_config().await.unwrap();
+        assert!(both.metrics.is_some_and(|port| port.addr().to_string() != taken));
+    }
+
+    #[test]
+    fn a_probe_needs_no_coordinator_and_takes_none() {
+        let Task::Probe(gpus) = task(&["probe", "--nvml-lib", "/x.so"]).unwrap() else { panic!("no probe") };
+        assert!(matches!(gpus, GpuSource::Nvml { lib: Some(lib) } if lib.as_os_str() == "/x.so"));
+        assert!(task(&["--coordinator", "c:1", "probe"]).is_err());
+    }
+
+    #[test]
+    fn without_anything_to_do_it_says_what_is_missing() {
+        let error = task(&[]).unwrap_err();
+        assert!(error.to_string().contains("give --coordinator <HOST:PORT> to take part"), "{error}");
+        assert!(error.to_string().contains("--metrics <ADDR>"), "{error}");
+        assert_eq!(error.exit_code(), 2);
     }
 
     #[test]
     fn a_bad_address_is_told_before_anything_starts() {
-        let error = Args::try_parse_from(["fluxfleet-agent", "--coordinator", "nowhere"]).unwrap_err();
+        let error = task(&["--coordinator", "nowhere"]).unwrap_err();
         assert!(error.to_string().contains("give HOST:PORT"), "{error}");
         assert_eq!(error.exit_code(), 2);
     }

@@ -19,6 +19,8 @@ use fluxfleet_proto::reading::{
 };
 use fluxfleet_proto::units::Micros;
 
+pub(crate) use own::{processor_seconds, resident};
+
 use own::Own;
 use poller::Poller;
 use reader::{Reader, Silence};
@@ -172,6 +174,11 @@ impl Collectors {
             }
         };
         tokio::join!(system, gpus.read(devices, occasion, within))
+    }
+
+    /// How long the collector's calls took so far.
+    pub(crate) fn calls(&self) -> Calls {
+        self.gpus.calls()
     }
 
     /// What the driver reported of GPUs since this was last asked.

@@ -8,6 +8,7 @@ use thiserror::Error;
 use tonic::transport::Uri;
 
 use crate::collect::GpuCollector;
+use crate::exporter::MetricsPort;
 
 /// How long an agent tries to reach the coordinator unless told otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -15,27 +16,44 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// What an agent needs to know.
 #[derive(Debug)]
 pub struct Config {
-    /// The coordinator, as `HOST:PORT`.
-    pub coordinator: String,
+    /// The coordinator, as `HOST:PORT`; `None`: nobody but Prometheus wants this host's readings.
+    pub coordinator: Option<String>,
     /// This host's name; unique among the fleet's agents.
     pub host: String,
     /// Where GPU readings come from.
     pub gpus: GpuSource,
     /// How long to try before the coordinator counts as unreachable.
     pub connect_timeout: Duration,
+    /// Where Prometheus may read.
+    pub metrics: Option<MetricsPort>,
 }
 
 impl Config {
     /// An agent of this machine: its host name, the system's NVML, 30 s to reach the coordinator. The host
     /// name is empty when the system does not tell it, and an agent without one does not start.
     pub fn new(coordinator: impl Into<String>) -> Self {
+        Self { coordinator: Some(coordinator.into()), ..Self::here() }
+    }
+
+    /// The same without a coordinator, for Prometheus alone.
+    pub fn alone(metrics: MetricsPort) -> Self {
+        Self { metrics: Some(metrics), ..Self::here() }
+    }
+
+    fn here() -> Self {
         Self {
-            coordinator: coordinator.into(),
-            host: sysinfo::System::host_name().unwrap_or_default(),
+            coordinator: None,
+            host: host_name(),
             gpus: GpuSource::Nvml { lib: None },
             connect_timeout: CONNECT_TIMEOUT,
+            metrics: None,
         }
     }
+}
+
+/// What this machine calls itself; empty when the system does not tell it.
+pub fn host_name() -> String {
+    sysinfo::System::host_name().unwrap_or_default()
 }
 
 /// Where GPU readings come from.

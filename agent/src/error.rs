@@ -16,6 +16,19 @@ pub enum AgentError {
     /// The agent has no host name to introduce itself with.
     #[error("this host does not tell its name: give one with --host")]
     NoHost,
+    /// There is neither a coordinator nor anybody else to read for.
+    #[error("nothing to do: give --coordinator, --metrics or both")]
+    NothingToDo,
+    /// The address for Prometheus cannot be listened on.
+    #[error(
+        "cannot listen on {addr} for --metrics: {source}; is the port taken, or the address not this host's?"
+    )]
+    Metrics {
+        /// The address.
+        addr: std::net::SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The operating system gave no thread.
     #[error("could not start the thread that reads the {reads}: {source}")]
     Thread {

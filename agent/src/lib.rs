@@ -20,6 +20,10 @@
 //! | [`collect`] | the port for GPU readings, NVML and the host behind it, a thread for each |
 //! | `sampler` | when to read, and one sample out of several readings |
 //! | `stream` | dialling, the session with the coordinator, the ring |
+//! | `relay`, `latest` | with an exporter: the newest readings, taken off the samples on their way |
+//! | `exporter` | the newest readings for Prometheus |
+//! | `probe` | one look at a host: what it can and cannot tell |
+//! | `top` | the newest readings for a terminal |
 //! | [`testing`] | a scripted collector, and the contract that every collector passes |
 //!
 //! A GPU that cannot be read is no reason to stop: its readings are absent with their reason, and the host's
@@ -28,12 +32,21 @@
 pub mod collect;
 pub mod config;
 pub mod error;
+mod exporter;
+mod latest;
+mod probe;
+mod relay;
 mod run;
 mod sampler;
 mod stream;
 pub mod testing;
+mod top;
+mod units;
 
 pub use collect::GpuCollector;
 pub use config::{Config, GpuSource};
 pub use error::AgentError;
+pub use exporter::MetricsPort;
+pub use probe::Probe;
 pub use run::run;
+pub use top::top;

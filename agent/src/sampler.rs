@@ -13,7 +13,7 @@ use fluxfleet_proto::units::Micros;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::collect::Collectors;
+use crate::collect::{Calls, Collectors};
 use presence::Presence;
 use schedule::Schedule;
 
@@ -35,12 +35,19 @@ pub(crate) struct Sampler {
     /// The GPU that the slow lane comes to next.
     slow: usize,
     next_seq: u64,
+    /// Whom to tell how long calls took.
+    calls: Option<watch::Sender<Calls>>,
 }
 
 impl Sampler {
     /// A sampler of the host and of these devices, which are those of the greeting.
     pub(crate) fn new(collectors: Collectors, devices: Vec<Device>) -> Self {
-        Self { collectors, devices, presence: Presence::default(), slow: 0, next_seq: 0 }
+        Self { collectors, devices, presence: Presence::default(), slow: 0, next_seq: 0, calls: None }
+    }
+
+    /// With someone to tell, after each sample of the slow lane, how long the collector's calls took.
+    pub(crate) fn telling(self, calls: watch::Sender<Calls>) -> Self {
+        Self { calls: Some(calls), ..self }
     }
 
     /// Samples as soon as there is a cadence, anew with each new one, until an end of a channel is gone.
@@ -100,6 +107,9 @@ impl Sampler {
             Occasion::Event => (&[][..], Duration::ZERO),
         };
         let (system, gpus) = self.collectors.read(devices, occasion, within).await;
+        if let (Occasion::Slow, Some(calls)) = (occasion, &self.calls) {
+            calls.send_replace(self.collectors.calls());
+        }
         self.sample(occasion, taken, wall, system, gpus)
     }
 

@@ -1,5 +1,6 @@
 //! The stream to the coordinator.
 
+mod counts;
 mod dial;
 mod outbound;
 mod ring;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use tonic::transport::Uri;
 
+pub(crate) use counts::Counts;
 pub(crate) use dial::dial;
 pub(crate) use session::Session;
 

@@ -2,10 +2,13 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
 
 use fluxfleet_proto::reading::AbsenceReason;
 use support::Coordinator;
+use support::scrape::scrape;
 use tonic::Status;
 
 fn agent(args: &[&str]) -> Command {
@@ -30,7 +33,9 @@ fn stderr(output: &Output) -> String {
 #[tokio::test]
 async fn bad_flags_end_with_2_and_say_what_is_expected() {
     for (args, expected) in [
-        (&[][..], "--coordinator <HOST:PORT>"),
+        (&[][..], "give --coordinator <HOST:PORT>"),
+        (&["--metrics", "9400"], "--metrics <ADDR>"),
+        (&["--metrics", "192.0.2.1:9400"], "cannot listen on 192.0.2.1:9400 for --metrics"),
         (&["--coordinator", "somewhere"], "give HOST:PORT"),
         (&["--coordinator", "c:1", "--host", ""], "--host <NAME>"),
         (&["--coordinator", "c:1", "--period", "1s"], "unexpected argument '--period'"),
@@ -88,4 +93,20 @@ async fn a_terminated_agent_says_goodbye_and_ends_with_130() {
         let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
         assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     }
+}
+
+#[tokio::test]
+async fn an_agent_alone_serves_readings_until_it_is_interrupted() {
+    let args = ["--metrics", "127.0.0.1:0", "--host", "gpu-1", "--nvml-lib", "/nonexistent/nvml.so"];
+    let mut child = agent(&args).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let addr = lines.find_map(|line| {
+        let url = line.unwrap().strip_prefix("readings for Prometheus are at http://")?.to_owned();
+        Some(url.strip_suffix("/metrics")?.parse::<SocketAddr>().unwrap())
+    });
+    let scrape = scrape(addr.unwrap()).await;
+    assert_eq!(scrape.value("fluxfleet_gpus_absent", &[("reason", "unsupported")]), Some(1.0));
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+    assert_eq!(status.code(), Some(130));
 }

@@ -29,6 +29,7 @@
 //! | [`report`] | what is shown; computes nothing |
 //! | [`live`] | progress while it runs |
 //! | [`local`] | embedded workers, agent and simulated host; the only user of those crates |
+//! | [`top`] | live readings of hosts, from their agents; apart from any run |
 //! | [`cli`] | arguments, signals, exit codes |
 
 pub mod aggregate;
@@ -41,3 +42,4 @@ pub mod plan;
 pub mod report;
 pub mod rpc;
 pub mod run;
+pub mod top;

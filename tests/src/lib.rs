@@ -9,6 +9,7 @@
 //! | [`server`] | an inference server that answers whatever a test wants, however wrong |
 //! | [`gpus`] | scripted GPUs behind a library with NVML's C ABI |
 //! | [`real`] | inference servers that nobody here wrote |
+//! | [`prometheus`] | a Prometheus server that scrapes, and what it says when it is asked |
 //! | [`peers`] | HTTP servers and proxies that nobody here wrote |
 //! | [`access`] | what such a server logged, held against the report |
 //! | [`http`] | the simplest of clients, for what a server says of itself |
@@ -21,6 +22,7 @@ pub mod gpus;
 pub mod http;
 pub mod peers;
 pub mod process;
+pub mod prometheus;
 pub mod real;
 pub mod results;
 pub mod server;

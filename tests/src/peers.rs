@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::access::AccessLog;
 use crate::process::{Process, eventually, root};
-use crate::real::free_port;
+use crate::real::{debian_program, free_port};
 
 /// A certificate for 127.0.0.1 that signed itself, and its key, as PEM files in a directory of their own.
 pub struct Certificate {
@@ -201,15 +201,9 @@ impl Drop for Peer {
     }
 }
 
-/// Where nginx is: on this machine, or where `tests/real/setup` unpacked it.
+/// Where nginx is.
 fn nginx_program() -> PathBuf {
-    let unpacked = root().join("target/real-nginx/usr/sbin/nginx");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-    let found = dirs.map(|dir| dir.join("nginx")).chain([unpacked]).find(|program| program.is_file());
-    found.expect(
-        "there is no nginx and tests/real/setup could not get it; install nginx (Debian: package nginx)",
-    )
+    debian_program("nginx", "usr/sbin/nginx")
 }
 
 fn nginx_conf(how: Nginx<'_>, state: &Path, port: u16, inner: u16) -> String {

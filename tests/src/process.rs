@@ -191,6 +191,12 @@ impl Process {
         self.stderr.wait(&what, &self.stdout, |text| text.contains(needle).then_some(()));
     }
 
+    /// Waits for a text on standard output.
+    pub fn wait_stdout(&self, needle: &str) {
+        let what = format!("{needle:?} from {}", self.name);
+        self.stdout.wait(&what, &self.stderr, |text| text.contains(needle).then_some(()));
+    }
+
     /// Waits for a word on standard output that begins with `prefix`, and gives the rest of that word.
     pub fn wait_stdout_word(&self, prefix: &str) -> String {
         let what = format!("{prefix:?} from {}", self.name);

@@ -1,6 +1,7 @@
 //! Inference servers that nobody here wrote, installed from packages: see `tests/real/README.md`.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -69,4 +70,18 @@ pub(crate) fn free_port() -> u16 {
     let base = 20_000 + u16::try_from(std::process::id() % 100).expect("below 100") * 100;
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     (0..100).map(|_| base + NEXT.fetch_add(1, Ordering::Relaxed) % 100).find(free).expect("a free port")
+}
+
+/// Where a program of a package of Debian is: on this machine, or where `tests/real/setup` unpacked it.
+pub(crate) fn debian_program(package: &str, path_in_it: &str) -> PathBuf {
+    let unpacked = root().join("target").join(format!("real-{package}")).join(path_in_it);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    let found = dirs.map(|dir| dir.join(package)).chain([unpacked]).find(|program| program.is_file());
+    found.unwrap_or_else(|| {
+        panic!(
+            "there is no {package} and tests/real/setup could not get it; install {package} (Debian: package \
+             {package})"
+        )
+    })
 }

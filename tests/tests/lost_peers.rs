@@ -145,7 +145,8 @@ fn a_killed_agent_leaves_its_samples() {
     let agent = &results.0["fleet"]["agents"][0];
     assert_eq!(agent["state"], "lost");
     let samples = results.0["system_metrics"].as_array().expect("an array").len() as u64;
-    assert!(samples > 0 && agent["samples"] == samples, "{samples} samples are kept: {agent}");
+    // Those of the normal lane; the slow one has some besides.
+    assert!(samples > 0 && agent["samples"].as_u64() >= Some(samples), "{samples} samples are kept: {agent}");
 }
 
 #[test]

@@ -42,8 +42,7 @@ impl Own {
 
     #[expect(clippy::cast_precision_loss, reason = "nanoseconds between two readings")]
     fn cpu_percent(&mut self, now: Mono) -> Reading {
-        let spent = clock_gettime(ClockId::ProcessCPUTime);
-        let spent = i128::from(spent.tv_sec) * 1_000_000_000 + i128::from(spent.tv_nsec);
+        let spent = processor_nanos();
         let Some((then, before)) = self.last.replace((now, spent)) else {
             return Err(Absence::new(AbsenceReason::NotYet, "a share of time needs two readings"));
         };
@@ -51,8 +50,18 @@ impl Own {
     }
 }
 
+fn processor_nanos() -> i128 {
+    let spent = clock_gettime(ClockId::ProcessCPUTime);
+    i128::from(spent.tv_sec) * 1_000_000_000 + i128::from(spent.tv_nsec)
+}
+
+/// Processor time that this process has used so far, in seconds.
+pub(crate) fn processor_seconds() -> f64 {
+    processor_nanos() as f64 / 1e9
+}
+
 /// Resident memory in bytes.
-fn resident() -> Reading {
+pub(crate) fn resident() -> Reading {
     let file = "/proc/self/statm";
     let text = std::fs::read_to_string(file).map_err(|error| {
         Absence::new(AbsenceReason::Unsupported, format!("could not read {file}: {error}"))

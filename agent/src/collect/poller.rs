@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::gpus::fit;
 use super::reader::{Reader, Silence};
-use super::{GpuCollector, all_absent};
+use super::{Calls, GpuCollector, all_absent};
 
 /// A call that has not come back after this long counts as hung. A driver that wakes up a GPU may take a second.
 const HUNG_AFTER: Duration = Duration::from_secs(2);
@@ -98,6 +98,11 @@ impl Poller {
         let (collector, devices) = asked.await?;
         self.collector = Some(Shared(collector));
         Ok(devices)
+    }
+
+    /// How long the collector's calls took so far, by their names; nothing before it is there.
+    pub(super) fn calls(&self) -> Calls {
+        self.collector.as_ref().map(|Shared(collector)| collector.calls()).unwrap_or_default()
     }
 
     /// What the share `q` of the collector's calls so far did not exceed; `None` before there are any.

@@ -18,6 +18,7 @@ use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
 use super::Coordinator;
+use super::counts::Counts;
 use super::outbound::{Outbound, Ping};
 use super::ring::{NeverSent, Ring};
 use super::status::{Meaning, meaning};
@@ -41,6 +42,7 @@ pub(crate) struct Session {
     cadence: watch::Sender<Option<Cadence>>,
     marks: mpsc::Sender<Mark>,
     ring: Ring,
+    counts: Counts,
     welcomed: bool,
     taken: u64,
     pings_dropped: u64,
@@ -59,10 +61,16 @@ impl Session {
             cadence,
             marks,
             ring: Ring::default(),
+            counts: Counts::default(),
             welcomed: false,
             taken: 0,
             pings_dropped: 0,
         }
+    }
+
+    /// What becomes of the samples, as far as it has come.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts.clone()
     }
 
     /// Greets and then converses until the coordinator closes the stream or `cancel` is cancelled.
@@ -90,6 +98,7 @@ impl Session {
         let Ok(opened) = opened else { return Ok(()) };
         let mut commands = opened?;
         loop {
+            self.counts.set(self.ring.unacked(), self.ring.lost());
             tokio::select! {
                 () = cancel.cancelled() => break,
                 command = commands.message() => {

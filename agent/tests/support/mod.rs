@@ -1,6 +1,8 @@
 //! A coordinator that does what a test tells it.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod scrape;
+
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -168,11 +170,17 @@ impl Agent {
     /// Runs against `coordinator` with scripted GPUs.
     pub(crate) fn start(coordinator: &str, gpus: ScriptedCollector) -> Self {
         let config = Config {
-            coordinator: coordinator.to_owned(),
+            coordinator: Some(coordinator.to_owned()),
             host: "gpu-1".to_owned(),
             gpus: GpuSource::Custom(Box::new(gpus)),
             connect_timeout: Duration::from_secs(30),
+            metrics: None,
         };
+        Self::run(config)
+    }
+
+    /// Runs with this configuration.
+    pub(crate) fn run(config: Config) -> Self {
         let cancel = CancellationToken::new();
         let ended = tokio::spawn(run(config, cancel.clone()));
         Self { cancel, ended }

@@ -45,8 +45,7 @@ pub struct SystemMetric {
 pub struct GpuEntry {
     /// Which GPU.
     pub uuid: String,
-    /// Its numbers by their names; see [`GpuMetric`](fluxfleet_proto::metric::GpuMetric). Utilization is
-    /// `utilization`.
+    /// Its numbers by their names; see [`GpuMetric`]. Utilization is `utilization`.
     #[serde(flatten)]
     pub numbers: BTreeMap<&'static str, Option<Number>>,
     /// Names of those that the driver has not renewed since the sample before.

@@ -24,6 +24,8 @@ pub enum Command {
     Demo(Box<DemoArgs>),
     /// Serve a simulated inference host
     Sim(SimArgs),
+    /// Show live readings of hosts whose agents run with --metrics; q or Ctrl-C ends
+    Top(TopArgs),
 }
 
 impl Command {
@@ -33,7 +35,29 @@ impl Command {
             Self::Run(args) => args.quiet,
             Self::Demo(args) => args.quiet,
             Self::Sim(_) => false,
+            // Nothing may come between its frames.
+            Self::Top(_) => true,
         }
+    }
+}
+
+/// `fluxfleet top`.
+#[derive(Debug, ClapArgs)]
+pub struct TopArgs {
+    /// Where the agents serve their readings: gpu-1:9400,gpu-2:9400
+    #[arg(long, value_name = "HOST:PORT", required = true, value_delimiter = ',', num_args = 1.., value_parser = host_and_port)]
+    pub agents: Vec<String>,
+}
+
+fn host_and_port(text: &str) -> Result<String, String> {
+    let url = url::Url::parse(&format!("http://{text}/"));
+    // The parser leaves the usual port out.
+    let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let bare = url.is_ok_and(|url| url.path() == "/" && url.username().is_empty() && url.has_host());
+    if bare && port.is_some_and(|port| port != 0) {
+        Ok(text.to_owned())
+    } else {
+        Err("give HOST:PORT, as in gpu-1:9400 or [::1]:9400".to_owned())
     }
 }
 
@@ -315,6 +339,25 @@ impl DemoArgs {
             quiet: self.quiet,
             no_color: self.no_color,
             ..RawPlan::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents_to_show_are_hosts_and_ports() {
+        let agents = |text: &str| match Args::try_parse_from(["fluxfleet", "top", "--agents", text]) {
+            Ok(Args { command: Command::Top(args) }) => Some(args.agents),
+            _ => None,
+        };
+        assert_eq!(agents("a:9400,[::1]:80").unwrap(), ["a:9400", "[::1]:80"]);
+        for bad in
+            ["", "a", "a:", "a:0", "a:70000", ":9400", "http://a:9400", "a:9400/metrics", "me@a:9400", "a:1,"]
+        {
+            assert_eq!(agents(bad), None, "{bad}");
         }
     }
 }

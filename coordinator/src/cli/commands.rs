@@ -8,8 +8,9 @@ use std::time::Duration;
 use fluxfleet_proto::clock::Clock;
 use fluxfleet_proto::id::RunId;
 use fluxfleet_sim::SimConfig;
+use fluxfleet_top::Screen;
 
-use super::args::{Args, Command, DemoArgs, RunArgs, SimArgs};
+use super::args::{Args, Command, DemoArgs, RunArgs, SimArgs, TopArgs};
 use super::{Exit, signals};
 use crate::aggregate::{Ending, RunOutcome};
 use crate::analysis::verdict::State;
@@ -20,6 +21,7 @@ use crate::plan::{FleetPlan, Plan, RawPlan};
 use crate::report;
 use crate::rpc::Port;
 use crate::run::{Rig, RunError, conduct};
+use crate::top::watch_agents;
 
 /// How long the port may take to close.
 const PORT_FAREWELL: Duration = Duration::from_secs(2);
@@ -40,6 +42,7 @@ pub(super) async fn execute(args: Args) -> Exit {
         Command::Run(args) => run(*args).await,
         Command::Demo(args) => demo(*args).await,
         Command::Sim(args) => sim(args).await,
+        Command::Top(args) => top(args).await,
     }
 }
 
@@ -257,5 +260,20 @@ async fn sim(args: SimArgs) -> Exit {
     match host.stop().await {
         Ok(()) => Exit::Done,
         Err(error) => complain(Exit::Internal, &error),
+    }
+}
+
+async fn top(args: TopArgs) -> Exit {
+    let interrupt = match signals::watch() {
+        Ok(interrupt) => interrupt,
+        Err(error) => return complain(Exit::Internal, &format!("cannot watch for signals: {error}")),
+    };
+    let over = interrupt.soft;
+    let quit = over.clone();
+    let screen = Screen::open(move || quit.cancel());
+    match watch_agents(&args.agents, screen, over).await {
+        // Whoever read it has seen enough.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => complain(Exit::Internal, &error),
+        _ => Exit::Done,
     }
 }

@@ -77,7 +77,10 @@ fn a_worker_introduces_itself_and_leaves_when_the_coordinator_closes_the_stream(
     let worker = Worker::start(coordinator.address, LONG);
     let mut peer = coordinator.peer();
     let Some(WorkerReport::Hello(hello)) = peer.next() else { panic!("hello comes first") };
-    assert_eq!((hello.protocol_version, hello.name.as_str(), hello.threads), (2, "worker-a", 2));
+    assert_eq!(
+        (hello.protocol_version, hello.name.as_str(), hello.threads),
+        (fluxfleet_proto::PROTOCOL_VERSION, "worker-a", 2)
+    );
     assert_eq!(hello.labels["zone"], "b");
     assert!(hello.cores >= 1 && !hello.host.is_empty());
     peer.close();
