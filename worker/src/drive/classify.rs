@@ -116,9 +116,10 @@ fn refused_certificate<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Certi
     })
 }
 
-/// Whether HTTP/2 was given up on this side because of what had come.
+/// Whether the connection was given up on this side because of what had come. A single stream that ends before its
+/// announced length is an answer cut short.
 fn not_http_2(e: &(dyn Error + 'static)) -> bool {
-    e.downcast_ref::<h2::Error>().is_some_and(h2::Error::is_library)
+    e.downcast_ref::<h2::Error>().is_some_and(|e| e.is_library() && e.is_go_away())
 }
 
 fn too_many_files(error: &(dyn Error + 'static)) -> bool {
