@@ -1,190 +1,123 @@
 //! Readings of the host itself.
+//!
+//! | module | reads |
+//! |---|---|
+//! | `machine` | busy share of the processors, memory in use |
+//! | `load` | load average |
+//! | `network`, `disk` | bytes a second over interfaces and disks |
+//! | `pressure` | how long tasks waited for processor, memory and disks |
+//! | `process` | processor time and memory of the watched processes |
+//! | `files`, `growth` | what they share: files that may not be readable, rates out of counters |
+//!
+//! All but `process` are cheap and of the normal lane. They are Linux's files; elsewhere there are none, and what
+//! stands in them is absent as unsupported.
 
-use std::time::Duration;
+mod disk;
+mod files;
+mod growth;
+mod load;
+mod machine;
+mod network;
+mod pressure;
 
-use fluxfleet_proto::clock::{Clock, Mono};
+use fluxfleet_proto::clock::Clock;
 use fluxfleet_proto::metric::HostMetric;
-use fluxfleet_proto::reading::{Absence, AbsenceReason, Reading, Readings, SystemReading};
-use sysinfo::{MINIMUM_CPU_UPDATE_INTERVAL, MemoryRefreshKind};
+use fluxfleet_proto::reading::{Absence, Readings, SystemReading};
 
-use super::cgroup::{Container, Memory};
+use super::cgroup::Container;
+use disk::Disks;
+use files::Proc;
+pub(super) use files::unreadable;
+use machine::Machine;
+use network::Network;
+use pressure::Pressure;
+
+/// What is read of a host in the normal lane.
+const METRICS: &[HostMetric] = &[
+    HostMetric::CpuPercent,
+    HostMetric::MemoryUsedBytes,
+    HostMetric::MemoryTotalBytes,
+    HostMetric::Load1,
+    HostMetric::NetworkReceivedBytesPerS,
+    HostMetric::NetworkSentBytesPerS,
+    HostMetric::DiskReadBytesPerS,
+    HostMetric::DiskWrittenBytesPerS,
+    HostMetric::CpuPressurePercent,
+    HostMetric::MemoryPressurePercent,
+    HostMetric::IoPressurePercent,
+    HostMetric::CpuLimitCores,
+    HostMetric::MemoryLimitBytes,
+];
 
 /// A host of which nothing can be read.
 pub(super) fn all_absent(absence: &Absence) -> SystemReading {
-    let all = [HostMetric::CpuPercent, HostMetric::MemoryUsedBytes, HostMetric::MemoryTotalBytes];
-    let values = all.into_iter().map(|metric| (metric, Err(absence.clone()))).collect();
+    let values = METRICS.iter().map(|metric| (*metric, Err(absence.clone()))).collect();
     SystemReading { values, core_percent: Some(Err(absence.clone())) }
 }
 
-/// Reads CPU and memory.
-///
-/// - CPU: the busy share of all cores since the previous CPU reading. Two readings that are closer together
-///   than 200 ms share too few ticks to tell, so a sample in between has none.
-/// - Memory: of the container that the agent sees as its root, where that is limited to less than the machine
-///   has; else of the machine. In use is what could not be freed for something else: without page cache.
+/// Reads what is cheap to read.
 #[derive(Debug)]
 pub(super) struct System {
-    source: Result<sysinfo::System, Absence>,
+    proc: Proc,
+    machine: Machine,
     container: Container,
-    cpu: Option<CpuRead>,
-}
-
-/// The last time that CPU usage was read.
-#[derive(Clone, Copy, Debug)]
-struct CpuRead {
-    ended: Mono,
-    ticks: u64,
+    network: Network,
+    disks: Disks,
+    pressure: Pressure,
 }
 
 impl System {
     pub(super) fn new() -> Self {
-        let source = sysinfo::System::new()
-            .map_err(|error| Absence::new(AbsenceReason::Unsupported, format!("system metrics: {error}")));
-        Self { source, container: Container::default(), cpu: None }
+        Self {
+            proc: Proc::default(),
+            machine: Machine::new(),
+            container: Container::default(),
+            network: Network::default(),
+            disks: Disks::default(),
+            pressure: Pressure::default(),
+        }
     }
 
     pub(super) fn read(&mut self) -> SystemReading {
-        let source = match &mut self.source {
-            Ok(source) => source,
-            Err(absence) => return all_absent(absence),
-        };
-        let cpu_percent = cpu_percent(source, &mut self.cpu);
-        let (memory_used_bytes, memory_total_bytes) = match memory(source, &self.container) {
-            Ok(Memory { used, total }) => (Ok(used as f64), Ok(total as f64)),
-            Err(absence) => (Err(absence.clone()), Err(absence)),
-        };
-        let core_percent = match &cpu_percent {
-            Ok(_) => Ok(source.cpus().iter().map(|core| f64::from(core.usage()).clamp(0.0, 100.0)).collect()),
-            Err(absence) => Err(absence.clone()),
-        };
-        let values = Readings::default()
-            .with(HostMetric::CpuPercent, cpu_percent)
-            .with(HostMetric::MemoryUsedBytes, memory_used_bytes)
-            .with(HostMetric::MemoryTotalBytes, memory_total_bytes);
+        let Self { proc, machine, container, network, disks, pressure } = self;
+        let mut values = Readings::default();
+        let core_percent = machine.read(container, &mut values);
+        values.set(HostMetric::Load1, load::over_a_minute(proc));
+        network.read(proc, Clock::now(), &mut values);
+        disks.read(proc, Clock::now(), &mut values);
+        pressure.read(proc, Clock::now, &mut values);
+        values.set(HostMetric::CpuLimitCores, container.cpu_limit());
+        values.set(HostMetric::MemoryLimitBytes, container.memory_limit());
         SystemReading { values, core_percent: Some(core_percent) }
     }
-}
-
-fn cpu_percent(source: &mut sysinfo::System, last: &mut Option<CpuRead>) -> Reading {
-    let now = Clock::now();
-    if let Some(last) = last
-        && now.since(last.ended) < MINIMUM_CPU_UPDATE_INTERVAL
-    {
-        return Err(too_soon(now.since(last.ended)));
-    }
-    let ticks = cpu_ticks()?;
-    source.refresh_cpu_usage();
-    // Stamped after the refresh, so that the refresh itself sees at least as long an interval as we do.
-    let previous = last.replace(CpuRead { ended: Clock::now(), ticks });
-    match previous {
-        None => Err(Absence::new(AbsenceReason::NotYet, "CPU usage needs two readings")),
-        Some(previous) if previous.ticks == ticks => {
-            Err(Absence::new(AbsenceReason::Error, "the system's CPU counters stand still"))
-        }
-        Some(_) => Ok(f64::from(source.global_cpu_usage()).clamp(0.0, 100.0)),
-    }
-}
-
-fn too_soon(since: Duration) -> Absence {
-    Absence::new(
-        AbsenceReason::NotYet,
-        format!(
-            "CPU usage is read each {} ms at most, and this is {} ms after the last",
-            MINIMUM_CPU_UPDATE_INTERVAL.as_millis(),
-            since.as_millis()
-        ),
-    )
-}
-
-fn memory(source: &mut sysinfo::System, container: &Container) -> Result<Memory, Absence> {
-    readable("/proc/meminfo")?;
-    source.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-    let machine = Memory { used: source.used_memory(), total: source.total_memory() };
-    if machine.total == 0 {
-        return Err(Absence::new(AbsenceReason::Error, "the system does not tell its memory"));
-    }
-    Ok(container.memory().filter(|limited| limited.total < machine.total).unwrap_or(machine))
-}
-
-/// Sum of the CPU's tick counters. sysinfo keeps its old figures without a word when they cannot be read,
-/// as when the process has no file descriptors left, and some sandboxes show counters that never move; neither
-/// may pass as a measured figure.
-#[cfg(target_os = "linux")]
-fn cpu_ticks() -> Result<u64, Absence> {
-    let text = std::fs::read_to_string("/proc/stat").map_err(|error| unreadable("/proc/stat", &error))?;
-    let all_cores = text.lines().find_map(|line| line.strip_prefix("cpu "));
-    all_cores
-        .map(|counters| counters.split_whitespace().filter_map(|n| n.parse::<u64>().ok()).sum())
-        .ok_or_else(|| Absence::new(AbsenceReason::Error, "/proc/stat has no line for all cores"))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn cpu_ticks() -> Result<u64, Absence> {
-    // No such counters to check: take it that they move.
-    Ok(u64::try_from(Clock::now().as_nanos()).unwrap_or_default())
-}
-
-fn readable(path: &str) -> Result<(), Absence> {
-    if cfg!(target_os = "linux") {
-        std::fs::File::open(path).map(drop).map_err(|error| unreadable(path, &error))?;
-    }
-    Ok(())
-}
-
-fn unreadable(path: &str, error: &std::io::Error) -> Absence {
-    let reason = match error.kind() {
-        std::io::ErrorKind::PermissionDenied => AbsenceReason::Denied,
-        std::io::ErrorKind::NotFound => AbsenceReason::Unsupported,
-        _ => AbsenceReason::Error,
-    };
-    Absence::new(reason, format!("could not read {path}: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fluxfleet_proto::reading::AbsenceReason;
 
     #[test]
-    fn the_first_cpu_reading_is_not_yet_and_one_too_soon_after_it_is_not_sent_as_new() {
-        let mut system = System::new();
-        let first = system.read().values.value(HostMetric::CpuPercent).unwrap_err();
-        assert_eq!(first.reason, AbsenceReason::NotYet);
-        assert!(first.detail.contains("two readings"), "{first}");
-        // However slow the machine is, the last reading is put so that the next one is too soon after it.
-        if let Some(last) = &mut system.cpu {
-            last.ended = Clock::now() + Duration::from_mins(1);
+    fn a_host_that_does_not_answer_is_absent_in_everything_that_would_be_read() {
+        let read = System::new().read();
+        let absent = all_absent(&Absence::new(AbsenceReason::Stale, "late"));
+        let metrics =
+            |reading: &SystemReading| reading.values.iter().map(|(metric, _)| metric).collect::<Vec<_>>();
+        assert_eq!(metrics(&read), metrics(&absent));
+        assert_eq!(metrics(&read), METRICS);
+        assert!(absent.values.iter().all(|(_, reading)| reading.is_err()));
+    }
+
+    #[test]
+    fn a_machine_without_these_files_has_unsupported_readings_and_no_zeros() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut system =
+            System { proc: Proc::at(dir.path()), container: Container::at(dir.path()), ..System::new() };
+        let reading = system.read();
+        for metric in &METRICS[3..] {
+            let absence = reading.values.value(*metric).expect_err(metric.name());
+            assert_eq!(absence.reason, AbsenceReason::Unsupported, "{}: {absence}", metric.name());
+            assert!(absence.detail.contains(&dir.path().display().to_string()), "{absence}");
         }
-        let soon = system.read().values.value(HostMetric::CpuPercent).unwrap_err();
-        assert_eq!(soon.reason, AbsenceReason::NotYet);
-        assert!(soon.detail.contains("200 ms at most"), "{soon}");
-    }
-
-    #[test]
-    fn counters_that_stand_still_are_no_idle_cpu() {
-        let mut source = sysinfo::System::new().unwrap();
-        let ticks = cpu_ticks().unwrap();
-        let mut last = Some(CpuRead { ended: Clock::now() - Duration::from_mins(1), ticks });
-        // Ticks may move between the two lines; only a reading that saw none move may say so.
-        let reading = cpu_percent(&mut source, &mut last);
-        if last.is_some_and(|now| now.ticks == ticks) {
-            assert_eq!(reading.unwrap_err().detail, "the system's CPU counters stand still");
-        } else {
-            assert!((0.0..=100.0).contains(&reading.unwrap()));
-        }
-    }
-
-    #[test]
-    fn memory_in_use_is_within_the_total() {
-        let reading = System::new().read().values;
-        let used = reading.value(HostMetric::MemoryUsedBytes).unwrap();
-        let total = reading.value(HostMetric::MemoryTotalBytes).unwrap();
-        assert!(used > 0.0 && used <= total, "{used} of {total}");
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_absent_with_the_reason() {
-        let absence = readable("/nonexistent").unwrap_err();
-        assert_eq!(absence.reason, AbsenceReason::Unsupported);
-        assert!(absence.detail.starts_with("could not read /nonexistent: "), "{absence}");
     }
 }
