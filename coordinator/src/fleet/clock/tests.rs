@@ -113,16 +113,16 @@ fn an_exchange_that_fits_both_sides_of_a_step_belongs_to_neither() {
 }
 
 #[test]
-fn memory_stays_bounded_and_a_day_is_still_known_to_a_few_milliseconds() {
+fn memory_stays_bounded_and_eight_hours_are_known_to_half_a_millisecond_more() {
     let mut tracker = ClockTracker::default();
-    for second in 0..86_400 {
+    for second in 0..28_800 {
         answer(&mut tracker, second * 1_000_000, 100, 100, 0);
     }
     let bounds: usize =
         tracker.known.spans().map(|(s, _)| s.above.bounds().len() + s.below.bounds().len()).sum();
     assert!(bounds <= 2 * 4096, "{bounds}");
-    let summary = tracker.summary(at(86_400_000_000)).expect("answered");
-    assert!(summary.most_error_ns < 2_000_000, "{summary:?}");
+    let summary = tracker.summary(at(28_800_000_000)).expect("answered");
+    assert!(summary.most_error_ns < 600_000, "{summary:?}");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn converse(tracker: &mut ClockTracker, truth: &Truth, exchanges: &[(i64, i64, i
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
     fn the_true_offset_lies_within_the_bound_at_every_time(

@@ -39,7 +39,7 @@ pub(super) fn reason(reason: &Reason) -> String {
         }
         Reason::UnsureClock { peer, error_us: None } => format!("the clock of {peer} was never measured"),
         Reason::ClockStepped { peer, steps, error_us } => format!(
-            "the clock of {peer} stepped {steps} times during the run; around that it is known only to +/-{}",
+            "the clock of {peer} jumped or stood still (steps seen: {steps}); around a step it is sure only to +/-{}",
             number::ms(*error_us)
         ),
         Reason::RateMissed { strategy, intended, achieved, percent } => format!(

@@ -35,7 +35,7 @@ pub(super) fn reason(reason: &Reason) -> String {
         Reason::UnsureClock { peer, error_us: None } => format!("{peer} 的时钟从未测得"),
         Reason::ClockStepped { peer, steps, error_us } => {
             format!(
-                "{peer} 的时钟在运行期间跳变 {steps} 次, 跳变前后误差只能确定到 +/-{}",
+                "{peer} 的时钟在运行期间跳变或停顿 (发现 {steps} 次), 前后误差只能确定到 +/-{}",
                 number::ms(*error_us)
             )
         }
