@@ -10,13 +10,17 @@
 //! | [`real`] | inference servers that nobody here wrote |
 //! | [`peers`] | HTTP servers and proxies that nobody here wrote |
 //! | [`access`] | what such a server logged, held against the report |
+//! | [`net`] | two network namespaces and a wire between them, slow or cut |
+//! | [`faketime`] | a program's clocks, set by a test |
 //! | [`http`] | the simplest of clients, for what a server says of itself |
 //! | [`results`] | `results.json` read back and checked against its schema and its own sums |
 
 pub mod access;
 pub mod fake;
+pub mod faketime;
 pub mod fleet;
 pub mod http;
+pub mod net;
 pub mod peers;
 pub mod process;
 pub mod real;
