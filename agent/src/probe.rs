@@ -21,8 +21,8 @@ const READING_WITHIN: Duration = Duration::from_secs(5);
 /// How long all readings may take; what hangs in a driver is then absent as stale.
 const ALL_WITHIN: Duration = Duration::from_secs(20);
 
-/// Between two looks at the host, for what needs two: CPU usage is not told anew within 200 ms.
-const BETWEEN: Duration = Duration::from_millis(500);
+/// Between two looks at the host, for what needs two: the agent's own cost is not told anew within a second.
+const BETWEEN: Duration = Duration::from_millis(1100);
 
 /// Every lane: together they read all that an agent reads.
 const LANES: [Occasion; 3] = [Occasion::Normal, Occasion::Fast, Occasion::Slow];
@@ -36,7 +36,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Looks at this host, for 36 s at most; without a GPU or when it answers at once, for half a second.
+    /// Looks at this host, for 36 s at most; without a GPU or when it answers at once, for a second.
     ///
     /// # Errors
     /// When the system gives no threads to read with.

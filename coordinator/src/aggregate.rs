@@ -7,9 +7,9 @@ mod watch;
 
 pub(crate) use outcome::no_endpoint;
 pub use outcome::{
-    AgentOutcome, Ending, HealthPoint, Lost, PlacedSample, Point, RunOutcome, StrategyOutcome, TrialOutcome,
-    Window, WorkerHealth, WorkerOutcome, WorkerTrial,
+    AgentOutcome, Ending, HealthPoint, Lost, PeerClock, PlacedSample, Point, RunOutcome, StrategyOutcome,
+    TrialOutcome, Window, WorkerHealth, WorkerOutcome, WorkerTrial,
 };
 pub use spool::{RecordSpool, SpoolError, SpooledRecord};
 pub use trial::{MergeError, TrialMerge};
-pub use watch::SampleMerge;
+pub use watch::{SampleMerge, Span};

@@ -7,7 +7,7 @@ mod event;
 mod partition;
 mod registry;
 
-pub use clock::ClockTracker;
+pub use clock::{ClockHistory, ClockStep, ClockTracker};
 pub use event::{AgentOutbox, Event, Outbox, Refusal, WorkerOutbox};
 pub use partition::{Demand, Division, Portion, split, split_trial};
 pub use registry::{Agent, Fleet, MAX_SILENCE, Worker};

@@ -10,6 +10,10 @@ use crate::http;
 use crate::process::{Ended, Process, program};
 use crate::results::Results;
 
+fn command(name: &str) -> Command {
+    Command::new(program(name))
+}
+
 /// A simulated inference host as its own process.
 pub struct Sim {
     /// Its base URL.
@@ -25,7 +29,17 @@ impl Sim {
             all.extend(["--base-ms", "20"]);
         }
         all.extend(args);
-        let process = Process::start("fluxfleet", &all);
+        Self::spawn(command("fluxfleet"), &all)
+    }
+
+    /// Starts one as [`start`](Self::start) does, somewhere else: `at` is the program there.
+    pub fn start_at(at: Command, args: &[&str]) -> Self {
+        Self::spawn(at, &[&["sim", "--port", "0", "--base-ms", "20"], args].concat())
+    }
+
+    fn spawn(mut command: Command, args: &[&str]) -> Self {
+        command.args(args);
+        let process = Process::spawn("fluxfleet sim", command);
         let url = format!("http://{}", process.wait_stdout_word("http://"));
         Self { url, process }
     }
@@ -63,27 +77,45 @@ pub struct Coordinator {
 impl Coordinator {
     /// Starts `fluxfleet run --listen` on a free port, writing into `out`.
     pub fn start(url: &str, out: &Path, args: &[&str]) -> Self {
+        Self::start_at(command("fluxfleet"), "127.0.0.1", url, out, args)
+    }
+
+    /// Starts one as [`start`](Self::start) does, somewhere else: `at` is the program there, `address` its address.
+    pub fn start_at(mut at: Command, address: &str, url: &str, out: &Path, args: &[&str]) -> Self {
         let out = out.to_owned();
         let text = out.to_str().expect("a test's directory is UTF-8").to_owned();
-        let mut all = vec!["run", "--listen", "127.0.0.1:0", "--url", url, "--save", "--out", &text];
+        let listen = format!("{address}:0");
+        let mut all = vec!["run", "--listen", &listen, "--url", url, "--save", "--out", &text];
         if !args.contains(&"--cooldown") {
             all.extend(["--cooldown", "0s"]);
         }
         all.extend(args);
-        let process = Process::start("fluxfleet", &all);
+        at.args(all);
+        let process = Process::spawn("fluxfleet", at);
         let addr = process.wait_stderr_word("listens on ");
         Self { addr, process, out }
     }
 
     /// Starts a worker process that joins under this name.
     pub fn worker(&self, name: &str) -> Process {
-        let args = ["--coordinator", &self.addr, "--name", name, "--threads", "1"];
-        Process::start("fluxfleet-worker", &args)
+        self.worker_at(command("fluxfleet-worker"), name)
+    }
+
+    /// Starts a worker process somewhere else: `at` is the program there.
+    pub fn worker_at(&self, mut at: Command, name: &str) -> Process {
+        at.args(["--coordinator", &self.addr, "--name", name, "--threads", "1"]);
+        Process::spawn("fluxfleet-worker", at)
     }
 
     /// Starts an agent process that joins under this host name.
     pub fn agent(&self, host: &str) -> Process {
-        Process::start("fluxfleet-agent", &["--coordinator", &self.addr, "--host", host])
+        self.agent_at(command("fluxfleet-agent"), host)
+    }
+
+    /// Starts an agent process somewhere else: `at` is the program there.
+    pub fn agent_at(&self, mut at: Command, host: &str) -> Process {
+        at.args(["--coordinator", &self.addr, "--host", host]);
+        Process::spawn("fluxfleet-agent", at)
     }
 
     /// As [`agent`](Self::agent), reading these GPUs.

@@ -12,14 +12,18 @@
 //! | [`prometheus`] | a Prometheus server that scrapes, and what it says when it is asked |
 //! | [`peers`] | HTTP servers and proxies that nobody here wrote |
 //! | [`access`] | what such a server logged, held against the report |
+//! | [`net`] | two network namespaces and a wire between them, slow or cut |
+//! | [`faketime`] | a program's clocks, set by a test |
 //! | [`http`] | the simplest of clients, for what a server says of itself |
 //! | [`results`] | `results.json` read back and checked against its schema and its own sums |
 
 pub mod access;
 pub mod fake;
+pub mod faketime;
 pub mod fleet;
 pub mod gpus;
 pub mod http;
+pub mod net;
 pub mod peers;
 pub mod process;
 pub mod prometheus;

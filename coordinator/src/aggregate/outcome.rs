@@ -228,7 +228,7 @@ pub struct WorkerOutcome {
     /// How it introduced itself.
     pub hello: WorkerHello,
     /// Its clock against ours. `None` when no ping was answered.
-    pub clock: Option<ClockOffset>,
+    pub clock: Option<PeerClock>,
     /// Set when it vanished before the run ended.
     pub lost: Option<Lost>,
 }
@@ -241,13 +241,28 @@ pub struct AgentOutcome {
     /// How it introduced itself.
     pub hello: AgentHello,
     /// Its clock against ours. `None` when no ping was answered.
-    pub clock: Option<ClockOffset>,
+    pub clock: Option<PeerClock>,
     /// Set when it vanished before the run ended.
     pub lost: Option<Lost>,
     /// Samples received.
     pub samples: u64,
     /// Samples it took and could not deliver.
     pub gaps: u64,
+}
+
+/// A peer's clock over the whole run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerClock {
+    /// Against ours, at the end.
+    pub offset: ClockOffset,
+    /// The smallest error of any time between the first and the last exchange, in nanoseconds.
+    pub least_error_ns: u64,
+    /// The largest.
+    pub most_error_ns: u64,
+    /// Pings answered.
+    pub exchanges: u64,
+    /// How often one of the two clocks was seen to have stepped.
+    pub steps: u64,
 }
 
 /// When and why a peer vanished.

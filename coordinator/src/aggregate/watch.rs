@@ -2,16 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use fluxfleet_proto::clock::ClockOffset;
+use fluxfleet_proto::clock::Mono;
 use fluxfleet_proto::id::PeerId;
 use fluxfleet_proto::reading::{HostSample, Occasion};
 
 use super::PlacedSample;
 
-/// Samples of all agents so far.
+/// Something happened between these two instants of our clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Not before.
+    pub earliest: Mono,
+    /// Not after.
+    pub latest: Mono,
+}
+
+/// Samples of all agents so far. They keep their own stamps and are placed when the run is over: an estimate of a clock
+/// that came after a sample says as much of it as one that came before.
 #[derive(Debug, Default)]
 pub struct SampleMerge {
-    samples: Vec<PlacedSample>,
+    /// Agent, when it arrived, and what. Each agent's are in the order in which they were taken.
+    samples: Vec<(PeerId, Mono, HostSample)>,
     agents: BTreeMap<PeerId, Account>,
 }
 
@@ -25,7 +36,7 @@ struct Account {
 
 impl SampleMerge {
     /// Adds a sample. One that was merged before changes nothing; numbers left out are counted as a gap.
-    pub fn sample(&mut self, agent: PeerId, clock: ClockOffset, sample: HostSample) {
+    pub fn sample(&mut self, agent: PeerId, arrived: Mono, sample: HostSample) {
         let account = self.agents.entry(agent).or_default();
         if sample.seq < account.next {
             return;
@@ -33,12 +44,7 @@ impl SampleMerge {
         account.gaps = account.gaps.saturating_add(sample.seq - account.next);
         account.next = sample.seq.saturating_add(1);
         account.received += 1;
-        self.samples.push(PlacedSample {
-            agent,
-            at: clock.to_local(sample.taken),
-            error_ns: clock.error_ns,
-            sample,
-        });
+        self.samples.push((agent, arrived, sample));
     }
 
     /// Counts the samples up to `last` that have not come as taken and dropped.
@@ -57,43 +63,91 @@ impl SampleMerge {
     }
 
     /// The latest sample of any agent's normal lane.
-    pub fn latest(&self) -> Option<&PlacedSample> {
-        self.samples.iter().rfind(|placed| placed.sample.occasion == Occasion::Normal)
+    pub fn latest(&self) -> Option<&HostSample> {
+        self.samples.iter().map(|(_, _, sample)| sample).rfind(|sample| sample.occasion == Occasion::Normal)
     }
 
-    /// All samples by time.
-    pub fn finish(mut self) -> Vec<PlacedSample> {
-        self.samples.sort_by_key(|s| s.at);
-        self.samples
+    /// All samples by time, and in each agent's own order. `place` tells between which instants of ours an agent's clock
+    /// showed a stamp, of which we learned at the later instant given.
+    pub fn finish(self, place: impl Fn(PeerId, Mono, Mono) -> Option<Span>) -> Vec<PlacedSample> {
+        let placed = |(agent, arrived, sample): (PeerId, Mono, HostSample)| {
+            // Samples are taken only from agents whose clock is known.
+            let span = place(agent, sample.taken, arrived)?;
+            Some((agent, span, sample))
+        };
+        let mut samples: Vec<_> = self.samples.into_iter().filter_map(placed).collect();
+        in_order(&mut samples);
+        let mut samples: Vec<_> = samples.into_iter().map(PlacedSample::new).collect();
+        samples.sort_by_key(|s| s.at);
+        samples
+    }
+}
+
+/// A sample was taken after those with lower numbers and before those with higher ones: what bounds them bounds it.
+/// Earliest and latest instants then rise with the numbers, and so do the middles between them.
+fn in_order(samples: &mut [(PeerId, Span, HostSample)]) {
+    let mut earliest = BTreeMap::new();
+    for (agent, span, _) in samples.iter_mut() {
+        let before = earliest.entry(*agent).or_insert(span.earliest);
+        span.earliest = span.earliest.max(*before);
+        *before = span.earliest;
+    }
+    let mut latest = BTreeMap::new();
+    for (agent, span, _) in samples.iter_mut().rev() {
+        let after = latest.entry(*agent).or_insert(span.latest);
+        span.latest = span.latest.min(*after);
+        *after = span.latest;
+    }
+}
+
+impl PlacedSample {
+    /// In the middle of its span. A span that ends before it begins comes of stamps that contradict each other: then
+    /// it is somewhere between the two.
+    fn new((agent, span, sample): (PeerId, Span, HostSample)) -> Self {
+        let (from, to) = (span.earliest.min(span.latest), span.earliest.max(span.latest));
+        let at = Mono::from_nanos(from.as_nanos().midpoint(to.as_nanos()));
+        let error = at.since(from).max(to.since(at));
+        Self { agent, at, error_ns: u64::try_from(error.as_nanos()).unwrap_or(u64::MAX), sample }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fluxfleet_proto::clock::Mono;
-
-    const CLOCK: ClockOffset = ClockOffset { offset_ns: -5, error_ns: 1 };
 
     fn sample(seq: u64, taken: i64) -> HostSample {
         HostSample::new(seq, Occasion::Normal, Mono::from_nanos(taken))
+    }
+
+    fn at(ns: i64) -> Mono {
+        Mono::from_nanos(ns)
+    }
+
+    /// A clock that is 5 behind, give or take.
+    fn give_or_take(ns: i64) -> impl Fn(PeerId, Mono, Mono) -> Option<Span> {
+        move |_, taken, _| {
+            let middle = taken.as_nanos() + 5;
+            Some(Span { earliest: at(middle - ns), latest: at(middle + ns) })
+        }
     }
 
     #[test]
     fn repetitions_count_once_and_holes_count_as_gaps() {
         let (a, b) = (PeerId(1), PeerId(2));
         let mut merge = SampleMerge::default();
-        merge.sample(b, CLOCK, sample(0, 50));
-        merge.sample(a, CLOCK, sample(0, 10));
-        merge.sample(a, CLOCK, sample(0, 10));
-        merge.sample(a, CLOCK, sample(3, 40));
+        merge.sample(b, at(0), sample(0, 50));
+        merge.sample(a, at(0), sample(0, 10));
+        merge.sample(a, at(0), sample(0, 10));
+        merge.sample(a, at(0), sample(3, 40));
         merge.gap(a, 6);
         merge.gap(a, 6);
-        merge.sample(a, CLOCK, sample(7, 60));
+        merge.sample(a, at(0), sample(7, 60));
         assert_eq!(merge.account(a), (3, 5));
         assert_eq!(merge.account(b), (1, 0));
-        let at: Vec<_> = merge.finish().iter().map(|s| s.at.as_nanos()).collect();
+        let placed = merge.finish(give_or_take(1));
+        let at: Vec<_> = placed.iter().map(|s| s.at.as_nanos()).collect();
         assert_eq!(at, [15, 45, 55, 65]);
+        assert!(placed.iter().all(|s| s.error_ns == 1));
     }
 
     #[test]
@@ -101,8 +155,40 @@ mod tests {
         let a = PeerId(1);
         let mut merge = SampleMerge::default();
         merge.gap(a, u64::MAX);
-        merge.sample(a, CLOCK, sample(u64::MAX, 10));
+        merge.sample(a, at(0), sample(u64::MAX, 10));
         merge.gap(a, u64::MAX);
         assert_eq!(merge.account(a), (1, u64::MAX));
+    }
+
+    #[test]
+    fn stamps_that_go_backwards_keep_their_order_and_say_how_wrong_they_are() {
+        let a = PeerId(1);
+        let mut merge = SampleMerge::default();
+        for (seq, taken) in [100, 200, 60, 300].into_iter().enumerate() {
+            merge.sample(a, at(0), sample(seq as u64, taken));
+        }
+        let placed = merge.finish(give_or_take(1));
+        let seqs: Vec<_> = placed.iter().map(|s| s.sample.seq).collect();
+        assert_eq!(seqs, [0, 1, 2, 3]);
+        assert!(placed.is_sorted_by_key(|s| s.at));
+        // Each of the stamps that contradict each other could be the wrong one.
+        assert!(placed[1].error_ns >= 65 && placed[2].error_ns >= 65, "{placed:?}");
+        assert_eq!(placed[3].error_ns, 1);
+    }
+
+    #[test]
+    fn neighbours_narrow_what_a_clock_leaves_open() {
+        let a = PeerId(1);
+        let mut merge = SampleMerge::default();
+        (0..3).for_each(|seq| merge.sample(a, at(0), sample(seq, 100 * i64::try_from(seq).unwrap())));
+        let unsure = |_, taken: Mono, _| {
+            let wide = if taken == at(100) { 1_000 } else { 1 };
+            Some(Span {
+                earliest: taken - std::time::Duration::from_nanos(wide),
+                latest: taken + std::time::Duration::from_nanos(wide),
+            })
+        };
+        let placed = merge.finish(unsure);
+        assert_eq!((placed[1].at, placed[1].error_ns), (at(100), 101));
     }
 }

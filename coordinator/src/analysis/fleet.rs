@@ -1,8 +1,6 @@
 //! Workers and agents of the run.
 
-use fluxfleet_proto::clock::ClockOffset;
-
-use crate::aggregate::{Ending, Lost, RunOutcome, WorkerOutcome, WorkerTrial};
+use crate::aggregate::{Ending, Lost, PeerClock, RunOutcome, WorkerOutcome, WorkerTrial};
 
 use super::generator;
 use super::report::{AgentReport, ClockReport, FleetReport, Items, LostReport, WorkerReport};
@@ -69,6 +67,14 @@ fn worst_skew(parts: &[&WorkerTrial]) -> Option<i64> {
     parts.iter().filter_map(|part| part.start_skew_us).max_by_key(|skew| skew.unsigned_abs())
 }
 
-fn clock(offset: ClockOffset) -> ClockReport {
-    ClockReport { offset_us: offset.offset_ns as f64 / 1e3, error_us: offset.error_ns as f64 / 1e3 }
+fn clock(of: PeerClock) -> ClockReport {
+    let us = |ns: u64| ns as f64 / 1e3;
+    ClockReport {
+        offset_us: of.offset.offset_ns as f64 / 1e3,
+        error_us: us(of.offset.error_ns),
+        least_error_us: us(of.least_error_ns),
+        most_error_us: us(of.most_error_ns),
+        exchanges: of.exchanges,
+        steps: of.steps,
+    }
 }

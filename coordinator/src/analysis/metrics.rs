@@ -19,6 +19,12 @@ pub struct SystemMetric {
     pub timestamp: f64,
     /// How wrong that may be against the latencies, in microseconds.
     pub timestamp_error_us: f64,
+    /// The agent's own number of it.
+    pub seq: u64,
+    /// When it was taken by the agent's monotonic clock, in seconds since that clock's arbitrary zero.
+    pub own_monotonic_s: f64,
+    /// When it was taken by the agent host's wall clock, in seconds since the Unix epoch. Places nothing.
+    pub own_wall_s: f64,
     /// Whose readings.
     pub host: String,
     /// Busy share of all cores, percent.
@@ -84,6 +90,9 @@ pub fn system_metrics<'a>(
         Some(SystemMetric {
             timestamp: run.wall(placed.at).as_secs_f64(),
             timestamp_error_us: placed.error_ns as f64 / 1e3,
+            seq: placed.sample.seq,
+            own_monotonic_s: placed.sample.taken.as_nanos() as f64 / 1e9,
+            own_wall_s: placed.sample.wall_ns as f64 / 1e9,
             host: agent.hello.host.clone(),
             cpu_percent: take("cpu_percent", point.cpu_percent),
             memory_percent: take("memory_percent", point.memory_percent),

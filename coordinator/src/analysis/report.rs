@@ -451,6 +451,14 @@ pub struct ClockReport {
     pub offset_us: f64,
     /// The true offset lies within plus or minus this, in microseconds.
     pub error_us: f64,
+    /// The smallest error of any time of the run, in microseconds.
+    pub least_error_us: f64,
+    /// The largest.
+    pub most_error_us: f64,
+    /// Pings answered.
+    pub exchanges: u64,
+    /// How often it stepped against the coordinator's.
+    pub steps: u64,
 }
 
 /// When and why a peer vanished.

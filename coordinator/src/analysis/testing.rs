@@ -21,8 +21,8 @@ use fluxfleet_proto::trial::{Method, Strategy, Target, Workload};
 use fluxfleet_proto::units::Micros;
 
 use crate::aggregate::{
-    AgentOutcome, Ending, Lost, PlacedSample, RecordSpool, RunOutcome, SpooledRecord, StrategyOutcome,
-    TrialOutcome, Window, WorkerHealth, WorkerOutcome, WorkerTrial,
+    AgentOutcome, Ending, Lost, PeerClock, PlacedSample, RecordSpool, RunOutcome, SpooledRecord,
+    StrategyOutcome, TrialOutcome, Window, WorkerHealth, WorkerOutcome, WorkerTrial,
 };
 use crate::plan::{FleetPlan, Lang, OutputPlan, Plan, PlannedStrategy, RecordsPolicy};
 
@@ -299,6 +299,17 @@ pub(crate) fn host_sample(seq: u64, taken: Mono, gpus: u32, gpu: f64) -> HostSam
     }
 }
 
+/// A clock that was equally sure all the time.
+pub(crate) fn peer_clock(offset_ns: i64, error_ns: u64) -> PeerClock {
+    PeerClock {
+        offset: ClockOffset { offset_ns, error_ns },
+        least_error_ns: error_ns,
+        most_error_ns: error_ns,
+        exchanges: 12,
+        steps: 0,
+    }
+}
+
 pub(crate) fn worker(peer: PeerId, name: &str) -> WorkerOutcome {
     WorkerOutcome {
         peer,
@@ -311,7 +322,7 @@ pub(crate) fn worker(peer: PeerId, name: &str) -> WorkerOutcome {
             cores: 4,
             labels: BTreeMap::new(),
         },
-        clock: Some(ClockOffset { offset_ns: -1_250, error_ns: 60_000 }),
+        clock: Some(peer_clock(-1_250, 60_000)),
         lost: None,
     }
 }
@@ -326,7 +337,7 @@ pub(crate) fn agent(peer: PeerId, host: &str) -> AgentOutcome {
             software_version: "0.1.0".into(),
             devices: Ok((0..2).map(device).collect()),
         },
-        clock: Some(ClockOffset { offset_ns: 2_000, error_ns: 80_000 }),
+        clock: Some(peer_clock(2_000, 80_000)),
         lost: None,
         samples: 0,
         gaps: 0,

@@ -3,7 +3,7 @@
 //! | state | when |
 //! |---|---|
 //! | invalid | nothing succeeded in any strategy, or the items do not add up; an open load far from the one asked for: its rate, what was not sent, a late generator (`load`) |
-//! | degraded | stopped early, a peer lost or silent, sample gaps, items not sent, an uneven start, an unsure clock; a load or a generator somewhat off (`load`, `generator`); never settled |
+//! | degraded | stopped early, a peer lost or silent, sample gaps, items not sent, an uneven start, an unsure clock or one that steps; a load or a generator somewhat off (`load`, `generator`); never settled |
 //! | valid | none of these |
 //!
 //! A strategy that preflight left out, or that found no endpoint when it began, is a note and leaves the state alone: every number that is shown is as
@@ -179,8 +179,13 @@ fn skewed(row: &StrategyReport) -> Vec<Reason> {
 
 fn unsure_clocks(fleet: &FleetReport) -> Vec<Reason> {
     let unsure = |peer: &str, clock: Option<ClockReport>, lost: bool, limit: f64| match clock {
-        Some(clock) if clock.error_us > limit => {
-            Some(Reason::UnsureClock { peer: peer.to_owned(), error_us: Some(clock.error_us) })
+        Some(clock) if clock.steps > 0 => Some(Reason::ClockStepped {
+            peer: peer.to_owned(),
+            steps: clock.steps,
+            error_us: clock.most_error_us,
+        }),
+        Some(clock) if clock.most_error_us > limit => {
+            Some(Reason::UnsureClock { peer: peer.to_owned(), error_us: Some(clock.most_error_us) })
         }
         // A peer that vanished has a graver reason already.
         None if !lost => Some(Reason::UnsureClock { peer: peer.to_owned(), error_us: None }),
@@ -199,14 +204,13 @@ fn unsure_clocks(fleet: &FleetReport) -> Vec<Reason> {
 
 #[cfg(test)]
 mod tests {
-    use fluxfleet_proto::clock::ClockOffset;
     use fluxfleet_proto::failure::FailureKind;
 
     use super::*;
     use crate::aggregate::{Ending, RunOutcome};
     use crate::analysis::note::Note;
     use crate::analysis::report::Items;
-    use crate::analysis::testing::{RunSketch, Sketch, lost, seed_run, stopped_run, trial};
+    use crate::analysis::testing::{RunSketch, Sketch, lost, peer_clock, seed_run, stopped_run, trial};
     use crate::analysis::{Report, ScoreSettings, analyse};
 
     fn report(run: RunSketch) -> Report {
@@ -307,7 +311,7 @@ mod tests {
 
     #[test]
     fn an_unsure_clock_degrades_a_workers_sooner_than_an_agents() {
-        let clock = |us: u64| Some(ClockOffset { offset_ns: 0, error_ns: us * 1_000 });
+        let clock = |us: u64| Some(peer_clock(0, us * 1_000));
         let verdict = verdict_with(|run| {
             run.workers[0].clock = clock(5_001);
             run.agents[0].clock = clock(5_001);

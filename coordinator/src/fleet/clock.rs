@@ -1,4 +1,25 @@
 //! A peer's clock against ours, from repeated pings.
+//!
+//! ```text
+//! exchanges -> bound: one-sided, true at its instant, looser with distance
+//!           -> segment: all bounds between two steps of the clock
+//!           -> history: the same, prepared to place many samples
+//! ```
+//!
+//! One exchange bounds the offset from above by the way out and from below by the way back, however unequal the two are.
+//! Away from its instant a bound loosens by [`drift`]. Every bound holds, so at any instant the lowest upper and the
+//! highest lower one hold together: estimates from before and after count, and a quick way out in one exchange joins a
+//! quick way back in another.
+//!
+//! Bounds that exclude each other prove that one of the two clocks stepped, or stood still, in between. What is known
+//! is then split there; in between, both offsets count. A step that is smaller than the error at that time cannot be
+//! seen, and neither can one that is undone before the next ping.
+
+mod bound;
+mod history;
+mod segment;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,27 +27,46 @@ use std::time::Duration;
 use fluxfleet_proto::clock::{ClockOffset, Mono};
 use fluxfleet_proto::message::ClockPong;
 
-/// How far two machines' monotonic clocks may drift apart: 100 ppm is the worst that quartz clocks are sold
-/// with. An old estimate loses this much certainty a second.
-const DRIFT_NS_PER_MS: u64 = 100;
+use crate::aggregate::PeerClock;
+use segment::{Exchange, Segment, Segments};
+
+pub use history::ClockHistory;
+
+/// How far two machines' monotonic clocks may drift apart, one part in so many: 100 ppm is the worst that quartz clocks
+/// are sold with.
+const DRIFT_ONE_IN: i64 = 10_000;
 /// Pings sent when a peer joins, to have one with little queueing among them.
 const BURST: u64 = 8;
 /// Time between the pings of the burst.
 const BURST_PERIOD: Duration = Duration::from_millis(20);
 /// Time between pings afterwards.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Estimates kept. The best of them by error and age is used.
-const KEPT: usize = 64;
-/// Pings that may be unanswered; older ones are forgotten.
+/// Pings that may be unanswered; older ones are forgotten. A minute's worth: after a break the late answers still count.
 const PENDING: usize = 64;
 
-/// Sends pings when they are due and keeps the best estimate.
+/// What an offset may change by in this time, in nanoseconds, rounded up.
+fn drift(ns: i64) -> i64 {
+    ns.saturating_abs().saturating_add(DRIFT_ONE_IN - 1) / DRIFT_ONE_IN
+}
+
+/// A clock was seen to have stepped against the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockStep {
+    /// By how much the peer's clock went forward against ours, in nanoseconds.
+    pub by_ns: i64,
+    /// The step lies between these two instants of our clock.
+    pub between: (Mono, Mono),
+}
+
+/// Sends pings when they are due and keeps what is known of a peer's clock, for the whole run.
 #[derive(Clone, Debug, Default)]
 pub struct ClockTracker {
     sent: u64,
     due: Option<Mono>,
     pending: VecDeque<(u64, Mono)>,
-    estimates: VecDeque<(Mono, ClockOffset)>,
+    exchanges: u64,
+    steps: u64,
+    known: Segments,
 }
 
 impl ClockTracker {
@@ -45,86 +85,57 @@ impl ClockTracker {
         Some(id)
     }
 
-    /// Takes an answer that arrived at `returned`. Answers to unknown pings and impossible ones are ignored.
-    pub fn pong(&mut self, pong: ClockPong, returned: Mono) {
-        let Some(place) = self.pending.iter().position(|(id, _)| *id == pong.id) else { return };
-        let Some((_, sent)) = self.pending.remove(place) else { return };
-        if let Some(estimate) = ClockOffset::from_exchange(sent, pong.received, pong.sent, returned) {
-            if self.estimates.len() == KEPT {
-                self.estimates.pop_front();
-            }
-            self.estimates.push_back((returned, estimate));
-        }
+    /// Takes an answer that arrived at `returned`, and tells when it proves that a clock stepped. Answers to unknown
+    /// pings and impossible ones are ignored.
+    pub fn pong(&mut self, pong: ClockPong, returned: Mono) -> Option<ClockStep> {
+        let place = self.pending.iter().position(|(id, _)| *id == pong.id)?;
+        let (_, sent) = self.pending.remove(place)?;
+        let estimate = ClockOffset::from_exchange(sent, pong.received, pong.sent, returned)?;
+        self.exchanges += 1;
+        let step = self.known.add(Exchange::new(sent, returned, estimate));
+        self.steps += u64::from(step.is_some());
+        step
     }
 
-    /// The estimate with the smallest error at `now`, its age counted in. `None` before the first answer.
-    pub fn offset(&self, now: Mono) -> Option<ClockOffset> {
-        let aged = |&(at, estimate): &(Mono, ClockOffset)| {
-            let age_ms = u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX);
-            ClockOffset {
-                error_ns: estimate.error_ns.saturating_add(age_ms.saturating_mul(DRIFT_NS_PER_MS)),
-                ..estimate
-            }
-        };
-        self.estimates.iter().map(aged).min_by_key(|estimate| estimate.error_ns)
+    /// The peer's clock against ours at any instant of ours, by all that is known. `None` before the first answer.
+    pub fn offset_at(&self, at: Mono) -> Option<ClockOffset> {
+        let (least, most) = self.known.possible(at).map(|s: &Segment| s.between(at)).reduce(hull)?;
+        Some(offset(least, most))
     }
 
     /// Whether the first burst has been answered, so that the estimate is as good as it gets at once.
     pub fn settled(&self) -> bool {
-        self.estimates.len() as u64 >= BURST
+        self.exchanges >= BURST
+    }
+
+    /// What is known, to place samples by.
+    pub fn history(&self) -> ClockHistory {
+        ClockHistory::new(&self.known)
+    }
+
+    /// The clock over the whole run, with its offset at `at`. `None` before the first answer.
+    pub fn summary(&self, at: Mono) -> Option<PeerClock> {
+        let offset = self.offset_at(at)?;
+        let (least_error_ns, most_error_ns) = self.history().errors()?;
+        Some(PeerClock {
+            offset,
+            least_error_ns: least_error_ns.min(offset.error_ns),
+            most_error_ns: most_error_ns.max(offset.error_ns),
+            exchanges: self.exchanges,
+            steps: self.steps,
+        })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The least that holds both.
+fn hull((a, b): (i64, i64), (c, d): (i64, i64)) -> (i64, i64) {
+    (a.min(c), b.max(d))
+}
 
-    fn at(us: i64) -> Mono {
-        Mono::from_nanos(us * 1000)
-    }
-
-    fn answer(tracker: &mut ClockTracker, now: i64, out: i64, back: i64, offset: i64) {
-        let id = tracker.ping(at(now)).expect("due");
-        let pong = ClockPong { id, received: at(now + out + offset), sent: at(now + out + offset) };
-        tracker.pong(pong, at(now + out + back));
-    }
-
-    #[test]
-    fn the_ping_with_the_shortest_round_trip_wins() {
-        let mut tracker = ClockTracker::default();
-        assert_eq!(tracker.offset(at(0)), None);
-        answer(&mut tracker, 0, 5_000, 100, 700);
-        answer(&mut tracker, 20_000, 100, 110, 700);
-        answer(&mut tracker, 40_000, 100, 9_000, 700);
-        let offset = tracker.offset(at(50_000)).expect("three answers");
-        assert!((offset.offset_ns - 700_000).unsigned_abs() <= offset.error_ns);
-        assert!(offset.error_ns < 120_000, "{}", offset.error_ns);
-    }
-
-    #[test]
-    fn an_estimate_loses_certainty_with_age_until_a_newer_one_is_better() {
-        let mut tracker = ClockTracker::default();
-        answer(&mut tracker, 0, 10, 10, 0);
-        let fresh = tracker.offset(at(20)).expect("answered").error_ns;
-        let old = tracker.offset(at(60_000_020)).expect("answered").error_ns;
-        assert_eq!(old - fresh, 60_000 * DRIFT_NS_PER_MS);
-        answer(&mut tracker, 60_000_000, 500, 500, 3_000);
-        assert_eq!(tracker.offset(at(60_001_000)).expect("answered").offset_ns, 3_000_000);
-    }
-
-    #[test]
-    fn pings_come_in_a_burst_and_then_once_a_second() {
-        let mut tracker = ClockTracker::default();
-        let sent: Vec<i64> = (0..4000).filter(|ms| tracker.ping(at(ms * 1000)).is_some()).collect();
-        assert_eq!(sent, [0, 20, 40, 60, 80, 100, 120, 140, 1140, 2140, 3140]);
-    }
-
-    #[test]
-    fn answers_nobody_asked_for_change_nothing() {
-        let mut tracker = ClockTracker::default();
-        tracker.pong(ClockPong { id: 3, received: at(1), sent: at(1) }, at(5));
-        let id = tracker.ping(at(0)).expect("due");
-        tracker.pong(ClockPong { id, received: at(10), sent: at(5) }, at(20));
-        assert_eq!(tracker.offset(at(30)), None);
-    }
+/// The middle between the least and the most, and how wrong that may be.
+fn offset(least: i64, most: i64) -> ClockOffset {
+    let (least, most) = (i128::from(least.min(most)), i128::from(least.max(most)));
+    let offset = i64::try_from(least.midpoint(most)).unwrap_or_default();
+    let error = (most - i128::from(offset)).max(i128::from(offset) - least);
+    ClockOffset { offset_ns: offset, error_ns: u64::try_from(error).unwrap_or(u64::MAX) }
 }

@@ -184,7 +184,7 @@ impl Fleet {
     /// A peer's clock against ours.
     pub fn offset(&self, peer: PeerId, now: Mono) -> Option<ClockOffset> {
         let worker = self.workers.iter().find(|w| w.peer == peer).map(|w| &w.clock);
-        worker.or_else(|| self.agents.iter().find(|a| a.peer == peer).map(|a| &a.clock))?.offset(now)
+        worker.or_else(|| self.agents.iter().find(|a| a.peer == peer).map(|a| &a.clock))?.offset_at(now)
     }
 
     /// Marks a peer as vanished; `false` when it was known to be gone.
@@ -250,7 +250,7 @@ impl Fleet {
     /// Has all agents take a sample at an edge of a trial: `at` this instant of our clock, or at once.
     pub fn mark(&self, edge: Occasion, at: Option<Mono>, now: Mono) {
         for a in self.agents() {
-            let at = at.and_then(|at| Some(a.clock.offset(now)?.to_peer(at)));
+            let at = at.and_then(|at| Some(a.clock.offset_at(now)?.to_peer(at)));
             a.outbox.send(AgentCommand::Mark(edge, at));
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::health::Ceiling;
 use fluxfleet_proto::id::{PeerId, RunId};
-use fluxfleet_proto::message::{AgentReport, WorkerReport};
+use fluxfleet_proto::message::{AgentReport, ClockPong, WorkerReport};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -174,9 +174,7 @@ impl Conductor<'_> {
                 self.fleet.heard(peer, at);
                 match report {
                     WorkerReport::ClockPong(pong) => {
-                        if let Some(clock) = self.fleet.clock_mut(peer) {
-                            clock.pong(pong, at);
-                        }
+                        self.clock_answers(peer, pong, at);
                     }
                     report => return Some(Happening::Report(peer, report)),
                 }
@@ -190,21 +188,19 @@ impl Conductor<'_> {
         self.fleet.heard(peer, at);
         match report {
             AgentReport::Hello(_) => {}
-            AgentReport::ClockPong(pong) => {
-                if let Some(clock) = self.fleet.clock_mut(peer) {
-                    clock.pong(pong, at);
-                }
-            }
+            AgentReport::ClockPong(pong) => self.clock_answers(peer, pong, at),
             AgentReport::Samples(samples) => {
                 // Samples are asked for only once the clock is known.
-                let Some(clock) = self.fleet.offset(peer, at) else { return };
+                if self.fleet.offset(peer, at).is_none() {
+                    return;
+                }
                 let last = samples.last().map(|s| s.seq);
                 let host = self.fleet.agent(peer).map(|a| a.hello.host.clone()).unwrap_or_default();
                 for sample in samples {
                     for event in &sample.events {
                         self.rig.live.note(&live::gpu_event(&host, event, self.plan.output.lang));
                     }
-                    self.samples.sample(peer, clock, sample);
+                    self.samples.sample(peer, at, sample);
                 }
                 if let Some(last) = last {
                     self.fleet.ack_samples(peer, last);
@@ -218,6 +214,17 @@ impl Conductor<'_> {
                     .note(&format!("{name} dropped {} samples: {reason}", (last - first).saturating_add(1)));
             }
         }
+    }
+
+    fn clock_answers(&mut self, peer: PeerId, pong: ClockPong, at: Mono) {
+        let Some(step) = self.fleet.clock_mut(peer).and_then(|clock| clock.pong(pong, at)) else { return };
+        let name = self.fleet.name(peer);
+        self.rig.live.note(&format!(
+            "the clock of {name} stepped by {:+.3} s against the coordinator's within {:.3} s; what was read in between is \
+             placed with an error that covers both",
+            step.by_ns as f64 / 1e9,
+            step.between.1.since(step.between.0).as_secs_f64(),
+        ));
     }
 
     /// Marks a peer as vanished and says so once.

@@ -1,5 +1,6 @@
 //! The story of a run: assemble, preflight, one trial after the other, outcome.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fluxfleet_proto::clock::Clock;
@@ -271,12 +272,13 @@ impl Conductor<'_> {
     fn outcome(self, strategies: Vec<StrategyOutcome>) -> RunOutcome {
         let now = Clock::now();
         let (workers, agents) = self.fleet.everyone();
+        let histories: BTreeMap<_, _> = agents.iter().map(|a| (a.peer, a.clock.history())).collect();
         let workers = workers
             .iter()
             .map(|w| WorkerOutcome {
                 peer: w.peer,
                 hello: w.hello.clone(),
-                clock: w.clock.offset(w.lost.as_ref().map_or(now, |lost| lost.at)),
+                clock: w.clock.summary(w.lost.as_ref().map_or(now, |lost| lost.at)),
                 lost: w.lost.clone(),
             })
             .collect();
@@ -287,7 +289,7 @@ impl Conductor<'_> {
                 AgentOutcome {
                     peer: a.peer,
                     hello: a.hello.clone(),
-                    clock: a.clock.offset(a.lost.as_ref().map_or(now, |lost| lost.at)),
+                    clock: a.clock.summary(a.lost.as_ref().map_or(now, |lost| lost.at)),
                     lost: a.lost.clone(),
                     samples,
                     gaps,
@@ -303,7 +305,9 @@ impl Conductor<'_> {
             strategies,
             workers,
             agents,
-            samples: self.samples.finish(),
+            samples: self
+                .samples
+                .finish(|agent, taken, arrived| histories.get(&agent)?.place(taken, arrived)),
             records: self.spool,
         }
     }

@@ -55,7 +55,7 @@ impl Conductor<'_> {
             p95_s: tally.response_time.quantile(0.95).map(Micros::as_secs_f64),
             gpu_percent: self.samples.latest().and_then(|s| {
                 let utilization = |g: &GpuReading| g.values.value(GpuMetric::UtilizationPercent).ok();
-                let readings: Vec<f64> = s.sample.gpus.iter().filter_map(utilization).collect();
+                let readings: Vec<f64> = s.gpus.iter().filter_map(utilization).collect();
                 (!readings.is_empty()).then(|| readings.iter().sum::<f64>() / readings.len() as f64)
             }),
             workers: self.fleet.workers().count(),

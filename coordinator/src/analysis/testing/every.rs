@@ -31,7 +31,8 @@ pub(crate) fn reasons() -> Vec<Reason> {
         Reason::AgentSilent { host: host.clone() },
         Reason::StartSkew { strategy: strategy.clone(), worker: worker.clone(), skew_us: -6_100 },
         Reason::UnsureClock { peer: host.clone(), error_us: Some(51_000.0) },
-        Reason::UnsureClock { peer: host, error_us: None },
+        Reason::UnsureClock { peer: host.clone(), error_us: None },
+        Reason::ClockStepped { peer: host, steps: 2, error_us: 5_000_000.0 },
     ];
     reasons.extend(load_reasons(&strategy));
     reasons.extend(generator_reasons(&strategy, &worker));

@@ -80,6 +80,15 @@ pub enum Reason {
         /// How coarsely, in microseconds; `None`: no ping was answered.
         error_us: Option<f64>,
     },
+    /// A peer's clock stepped against the coordinator's: it jumped, or stood still.
+    ClockStepped {
+        /// Worker's name or agent's host.
+        peer: String,
+        /// How often.
+        steps: u64,
+        /// How coarsely it is known around the steps, in microseconds.
+        error_us: f64,
+    },
     /// Items were asked for more slowly than planned.
     RateMissed {
         /// The strategy.

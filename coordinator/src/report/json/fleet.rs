@@ -51,6 +51,10 @@ struct Device<'a> {
 struct Peer<'a> {
     clock_offset_us: Option<f64>,
     clock_error_us: Option<f64>,
+    clock_error_min_us: Option<f64>,
+    clock_error_max_us: Option<f64>,
+    clock_exchanges: u64,
+    clock_steps: u64,
     state: &'static str,
     lost_at: Option<String>,
     lost_why: Option<&'a str>,
@@ -61,6 +65,10 @@ impl<'a> Peer<'a> {
         Self {
             clock_offset_us: clock.map(|c| c.offset_us),
             clock_error_us: clock.map(|c| c.error_us),
+            clock_error_min_us: clock.map(|c| c.least_error_us),
+            clock_error_max_us: clock.map(|c| c.most_error_us),
+            clock_exchanges: clock.map_or(0, |c| c.exchanges),
+            clock_steps: clock.map_or(0, |c| c.steps),
             state: if lost.is_some() { "lost" } else { "present" },
             lost_at: lost.map(|l| rfc3339(l.at)),
             lost_why: lost.map(|l| l.why.as_str()),

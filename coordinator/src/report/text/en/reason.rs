@@ -38,6 +38,10 @@ pub(super) fn reason(reason: &Reason) -> String {
             format!("the clock of {peer} is known only to +/-{}", number::ms(*error))
         }
         Reason::UnsureClock { peer, error_us: None } => format!("the clock of {peer} was never measured"),
+        Reason::ClockStepped { peer, steps, error_us } => format!(
+            "the clock of {peer} jumped or stood still (steps seen: {steps}); around a step it is sure only to +/-{}",
+            number::ms(*error_us)
+        ),
         Reason::RateMissed { strategy, intended, achieved, percent } => format!(
             "{strategy}: {} items/s were asked for and {} sent: {} of the load",
             number::rate(*intended),

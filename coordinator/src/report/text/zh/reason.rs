@@ -33,6 +33,12 @@ pub(super) fn reason(reason: &Reason) -> String {
             format!("{peer} 的时钟误差只能确定到 +/-{}", number::ms(*error))
         }
         Reason::UnsureClock { peer, error_us: None } => format!("{peer} 的时钟从未测得"),
+        Reason::ClockStepped { peer, steps, error_us } => {
+            format!(
+                "{peer} 的时钟在运行期间跳变或停顿 (发现 {steps} 次), 前后误差只能确定到 +/-{}",
+                number::ms(*error_us)
+            )
+        }
         Reason::RateMissed { strategy, intended, achieved, percent } => format!(
             "{strategy}: 要求 {} 项/秒, 实际发送 {} 项/秒: 只达到负载的 {}",
             number::rate(*intended),
