@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use fluxfleet_agent::config::{InvalidAddress, coordinator_uri};
+use fluxfleet_agent::config::{InvalidAddress, Watched, coordinator_uri};
 use fluxfleet_agent::{Config, GpuSource};
 
 /// Reads this host's GPUs, CPU and memory and streams them to a fluxfleet coordinator, which decides when to
@@ -22,6 +22,11 @@ pub(crate) struct Args {
     /// Path of the NVML library [default: the system's libnvidia-ml.so.1]
     #[arg(long, value_name = "PATH")]
     nvml_lib: Option<PathBuf>,
+
+    /// Processes to watch, with their children: their processor time, memory and number. By the name that `ps -o comm`
+    /// shows or by the program's file name, or by number; may be given several times
+    #[arg(long = "process", value_name = "NAME|PID")]
+    processes: Vec<Watched>,
 }
 
 const EXIT_CODES: &str = "\
@@ -36,6 +41,7 @@ impl Args {
     pub(crate) fn into_config(self) -> Config {
         let mut config = Config::new(self.coordinator);
         config.gpus = GpuSource::Nvml { lib: self.nvml_lib };
+        config.processes = self.processes;
         if let Some(host) = self.host {
             config.host = host;
         }
@@ -60,8 +66,10 @@ mod tests {
     #[test]
     fn flags_become_the_config() {
         let args = ["fluxfleet-agent", "--coordinator", "c:1", "--host", "gpu-1", "--nvml-lib", "/x.so"];
+        let args = args.into_iter().chain(["--process", "vllm", "--process", "4711"]);
         let config = Args::try_parse_from(args).unwrap().into_config();
         assert_eq!((config.coordinator.as_str(), config.host.as_str()), ("c:1", "gpu-1"));
+        assert_eq!(config.processes, [Watched::Name("vllm".to_owned()), Watched::Pid(4711)]);
         assert!(matches!(config.gpus, GpuSource::Nvml { lib: Some(lib) } if lib.as_os_str() == "/x.so"));
     }
 

@@ -11,6 +11,7 @@ mod system;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fluxfleet_proto::clock::Clock;
 use fluxfleet_proto::latency::Latency;
 use fluxfleet_proto::metric::GpuMetric;
 use fluxfleet_proto::reading::{
@@ -20,9 +21,9 @@ use fluxfleet_proto::reading::{
 use own::Own;
 use poller::Poller;
 use reader::{Reader, Silence};
-use system::System;
+use system::{Processes, System};
 
-use crate::config::GpuSource;
+use crate::config::{GpuSource, Watched};
 use crate::error::AgentError;
 
 /// How long calls took, by their names.
@@ -105,19 +106,21 @@ pub fn all_absent(uuid: GpuUuid, occasion: Occasion, absence: &Absence) -> GpuRe
     }
 }
 
-/// The threads that read, one for the GPUs and one for the host.
+/// The threads that read: one for the GPUs, one for the host, and one for processes where some are watched. To read
+/// of a process may hang with it, and must not take the host's other numbers along.
 ///
 /// A thread that hangs in a driver is left behind: dropping this never waits for it.
 #[derive(Debug)]
 pub(crate) struct Collectors {
     gpus: Poller,
     system: Reader<System>,
+    processes: Option<Reader<Processes>>,
     own: Own,
 }
 
 impl Collectors {
-    /// Starts both threads. The GPU library is loaded on its thread, so this does not wait for it.
-    pub(crate) fn start(gpus: GpuSource) -> Result<Self, AgentError> {
+    /// Starts the threads. The GPU library is loaded on its thread, so this does not wait for it.
+    pub(crate) fn start(gpus: GpuSource, watched: Vec<Watched>) -> Result<Self, AgentError> {
         let started = |reads| move |source| AgentError::Thread { reads, source };
         let open = move || -> Box<dyn GpuCollector> {
             match gpus {
@@ -125,9 +128,13 @@ impl Collectors {
                 GpuSource::Custom(collector) => collector,
             }
         };
+        let processes = (!watched.is_empty())
+            .then(|| Reader::start("processes", move || Processes::new(watched)))
+            .transpose();
         Ok(Self {
             gpus: Poller::start(open).map_err(started("GPUs"))?,
             system: Reader::start("system", System::new).map_err(started("system metrics"))?,
+            processes: processes.map_err(started("processes"))?,
             own: Own::default(),
         })
     }
@@ -150,7 +157,7 @@ impl Collectors {
         occasion: Occasion,
         within: Duration,
     ) -> (SystemReading, Vec<GpuReading>) {
-        let Self { gpus, system, own } = self;
+        let Self { gpus, system, processes, own } = self;
         let calls = gpus.calls();
         let system = async {
             match occasion {
@@ -158,7 +165,19 @@ impl Collectors {
                     Ok(reading) => reading,
                     Err(silence) => system::all_absent(&silence.absence("system", within)),
                 },
-                Occasion::Slow => SystemReading { values: own.read(&calls), core_percent: None },
+                Occasion::Slow => {
+                    let mut values = own.read(&calls);
+                    if let Some(processes) = processes {
+                        let read = processes.ask(within, |processes| processes.read(Clock::now())).await;
+                        let read = read.unwrap_or_else(|silence| {
+                            system::processes_absent(&silence.absence("process", within))
+                        });
+                        for (metric, reading) in read.iter() {
+                            values.set(metric, reading.clone());
+                        }
+                    }
+                    SystemReading { values, core_percent: None }
+                }
                 _ => SystemReading::default(),
             }
         };

@@ -31,13 +31,13 @@ const MARKS_AHEAD: usize = 16;
 /// When the configuration is wrong, when the coordinator cannot be reached or refuses this agent, and when
 /// the stream breaks. GPUs that cannot be read are no error; they are absent, with the reason.
 pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), AgentError> {
-    let Config { coordinator, host, gpus, connect_timeout } = config;
+    let Config { coordinator, host, gpus, processes, connect_timeout } = config;
     let coordinator =
         Coordinator { uri: coordinator_uri(&coordinator)?, address: coordinator, connect_timeout };
     if host.is_empty() {
         return Err(AgentError::NoHost);
     }
-    let mut collectors = Collectors::start(gpus)?;
+    let mut collectors = Collectors::start(gpus, processes)?;
     let prepare = async {
         let devices = collectors.devices(DEVICES_WITHIN).await;
         if devices.as_ref().is_ok_and(Vec::is_empty) {

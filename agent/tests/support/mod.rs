@@ -171,6 +171,7 @@ impl Agent {
             coordinator: coordinator.to_owned(),
             host: "gpu-1".to_owned(),
             gpus: GpuSource::Custom(Box::new(gpus)),
+            processes: Vec::new(),
             connect_timeout: Duration::from_secs(30),
         };
         let cancel = CancellationToken::new();
