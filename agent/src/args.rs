@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
-use fluxfleet_agent::config::{CONNECT_TIMEOUT, InvalidAddress, coordinator_uri, host_name};
+use fluxfleet_agent::config::{CONNECT_TIMEOUT, InvalidAddress, Watched, coordinator_uri, host_name};
 use fluxfleet_agent::{AgentError, Config, GpuSource, MetricsPort};
 
 /// Reads this host's GPUs, CPU and memory and streams them to a fluxfleet coordinator, which decides when to
@@ -51,6 +51,11 @@ struct Gpus {
     /// Path of the NVML library [default: the system's libnvidia-ml.so.1]
     #[arg(long, value_name = "PATH")]
     nvml_lib: Option<PathBuf>,
+
+    /// Processes to watch, with their children: their processor time, memory and number. By the name that `ps -o comm`
+    /// shows or by the program's file name, or by number; may be given several times
+    #[arg(long = "process", value_name = "NAME|PID")]
+    processes: Vec<Watched>,
 }
 
 const EXIT_CODES: &str = "\
@@ -97,6 +102,7 @@ impl RunArgs {
             coordinator: self.coordinator,
             host: self.host.unwrap_or_else(host_name),
             gpus: self.gpus.into(),
+            processes: self.processes,
             connect_timeout: CONNECT_TIMEOUT,
             metrics,
         })
@@ -139,8 +145,10 @@ mod tests {
     #[tokio::test]
     async fn flags_become_the_config() {
         let args = ["--coordinator", "c:1", "--host", "gpu-1", "--nvml-lib", "/x.so"];
-        let config = run(&args).into_config().await.unwrap();
+        let watched = ["--process", "vllm", "--process", "4711"];
+        let config = run(&[&args[..], &watched].concat()).into_config().await.unwrap();
         assert_eq!((config.coordinator.as_deref(), config.host.as_str()), (Some("c:1"), "gpu-1"));
+        assert_eq!(config.processes, [Watched::Name("vllm".to_owned()), Watched::Pid(4711)]);
         assert!(matches!(config.gpus, GpuSource::Nvml { lib: Some(lib) } if lib.as_os_str() == "/x.so"));
         assert!(config.metrics.is_none());
     }

@@ -24,9 +24,9 @@ pub(crate) use own::{processor_seconds, resident};
 use own::Own;
 use poller::Poller;
 use reader::{Reader, Silence};
-use system::System;
+use system::{Processes, System};
 
-use crate::config::GpuSource;
+use crate::config::{GpuSource, Watched};
 use crate::error::AgentError;
 
 /// How long calls took, by their names.
@@ -115,19 +115,21 @@ pub fn all_absent(uuid: GpuUuid, occasion: Occasion, absence: &Absence) -> GpuRe
     }
 }
 
-/// The threads that read, one for the GPUs and one for the host.
+/// The threads that read: one for the GPUs, one for the host, and one for processes where some are watched. To read
+/// of a process may hang with it, and must not take the host's other numbers along.
 ///
 /// A thread that hangs in a driver is left behind: dropping this never waits for it.
 #[derive(Debug)]
 pub(crate) struct Collectors {
     gpus: Poller,
     system: Reader<System>,
+    processes: Option<Reader<Processes>>,
     own: Own,
 }
 
 impl Collectors {
-    /// Starts both threads. The GPU library is loaded on its thread, so this does not wait for it.
-    pub(crate) fn start(gpus: GpuSource) -> Result<Self, AgentError> {
+    /// Starts the threads. The GPU library is loaded on its thread, so this does not wait for it.
+    pub(crate) fn start(gpus: GpuSource, watched: Vec<Watched>) -> Result<Self, AgentError> {
         let started = |reads| move |source| AgentError::Thread { reads, source };
         let open = move || -> Box<dyn GpuCollector> {
             match gpus {
@@ -135,9 +137,13 @@ impl Collectors {
                 GpuSource::Custom(collector) => collector,
             }
         };
+        let processes = (!watched.is_empty())
+            .then(|| Reader::start("processes", move || Processes::new(watched)))
+            .transpose();
         Ok(Self {
             gpus: Poller::start(open).map_err(started("GPUs"))?,
             system: Reader::start("system", System::new).map_err(started("system metrics"))?,
+            processes: processes.map_err(started("processes"))?,
             own: Own::default(),
         })
     }
@@ -160,7 +166,7 @@ impl Collectors {
         occasion: Occasion,
         within: Duration,
     ) -> (SystemReading, Vec<GpuReading>) {
-        let Self { gpus, system, own } = self;
+        let Self { gpus, system, processes, own } = self;
         let call = |q| gpus.call_quantile(q);
         let own = if occasion == Occasion::Slow { own.read(Clock::now(), call) } else { Readings::default() };
         let system = async {
@@ -169,7 +175,21 @@ impl Collectors {
                     Ok(reading) => reading,
                     Err(silence) => system::all_absent(&silence.absence("system", within)),
                 },
-                Occasion::Slow => SystemReading { values: own, core_percent: None },
+                Occasion::Slow => {
+                    let mut values = own;
+                    // The slow lane comes to GPU after GPU; a walk through all processes is due no more often than the
+                    // agent's own numbers.
+                    if let Some(processes) = processes.as_mut().filter(|_| !values.is_empty()) {
+                        let read = processes.ask(within, |processes| processes.read(Clock::now())).await;
+                        let read = read.unwrap_or_else(|silence| {
+                            system::processes_absent(&silence.absence("process", within))
+                        });
+                        for (metric, reading) in read.iter() {
+                            values.set(metric, reading.clone());
+                        }
+                    }
+                    SystemReading { values, core_percent: None }
+                }
                 _ => SystemReading::default(),
             }
         };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -22,6 +23,8 @@ pub struct Config {
     pub host: String,
     /// Where GPU readings come from.
     pub gpus: GpuSource,
+    /// The processes whose processor time and memory are read, each with its children. None: they are not asked for.
+    pub processes: Vec<Watched>,
     /// How long to try before the coordinator counts as unreachable.
     pub connect_timeout: Duration,
     /// Where Prometheus may read.
@@ -45,6 +48,7 @@ impl Config {
             coordinator: None,
             host: host_name(),
             gpus: GpuSource::Nvml { lib: None },
+            processes: Vec::new(),
             connect_timeout: CONNECT_TIMEOUT,
             metrics: None,
         }
@@ -76,6 +80,46 @@ impl fmt::Debug for GpuSource {
     }
 }
 
+/// What tells processes to watch from others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// Those that the kernel calls so, or whose program's file is called so. The kernel keeps 15 bytes of a name.
+    Name(String),
+    /// The one of this number.
+    Pid(u32),
+}
+
+impl fmt::Display for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => write!(f, "process named `{name}`"),
+            Self::Pid(pid) => write!(f, "process {pid}"),
+        }
+    }
+}
+
+impl FromStr for Watched {
+    type Err = InvalidWatched;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidWatched(text.to_owned());
+        if text.is_empty() || text.contains('/') {
+            return Err(invalid());
+        }
+        if text.bytes().all(|b| b.is_ascii_digit()) {
+            // The kernel's numbers are positive and fit into an `i32`.
+            let pid = text.parse().ok().filter(|pid| (1..=i32::MAX.unsigned_abs()).contains(pid));
+            return pid.map(Self::Pid).ok_or_else(invalid);
+        }
+        Ok(Self::Name(text.to_owned()))
+    }
+}
+
+/// Neither the name nor the number of a process.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("`{0}` is no process: give a name without directories, as in vllm, or a number from 1, as in 4711")]
+pub struct InvalidWatched(String);
+
 /// An address that is not `HOST:PORT`.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("`{0}` is not a coordinator address: give HOST:PORT, as in gpu-control:7070 or [::1]:7070")]
@@ -104,6 +148,17 @@ mod tests {
         for address in ["localhost:7070", "10.1.2.3:1", "[::1]:65535", "gpu-1.cluster.local:80"] {
             let uri = coordinator_uri(address).expect(address);
             assert_eq!(uri.to_string(), format!("http://{address}/"));
+        }
+    }
+
+    #[test]
+    fn digits_are_the_number_of_a_process_and_anything_else_is_its_name() {
+        assert_eq!("4711".parse(), Ok(Watched::Pid(4711)));
+        for name in ["vllm", "7zip", "VLLM::EngineCore", "tmux: server"] {
+            assert_eq!(name.parse(), Ok(Watched::Name(name.to_owned())));
+        }
+        for odd in ["", "0", "4294967295", "99999999999", "/usr/bin/vllm"] {
+            assert!(odd.parse::<Watched>().unwrap_err().to_string().contains("give a name"), "{odd}");
         }
     }
 

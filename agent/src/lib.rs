@@ -3,7 +3,8 @@
 //! ```text
 //!  OS thread "gpu"     GpuCollector (NVML, or one given) --+
 //!                                                          | asked at each grid point, answers within a
-//!  OS thread "system"  System (sysinfo, cgroup limit) -----+ period or counts as stale
+//!  OS thread "system"  System (/proc, cgroup limits) ------+ period or counts as stale
+//!  OS thread "processes"  those of --process --------------+
 //!                                                          v
 //!  sampler   grid of start + k x period  ---->  HostSample, numbered from 0
 //!                                                          |  bounded channel

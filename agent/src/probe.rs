@@ -41,7 +41,7 @@ impl Probe {
     /// # Errors
     /// When the system gives no threads to read with.
     pub async fn take(host: String, gpus: GpuSource) -> Result<Self, AgentError> {
-        let mut collectors = Collectors::start(gpus)?;
+        let mut collectors = Collectors::start(gpus, Vec::new())?;
         let devices = collectors.devices(DEVICES_WITHIN).await;
         read_system(&mut collectors).await;
         let gpus = match devices {

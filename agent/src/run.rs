@@ -35,7 +35,7 @@ const MARKS_AHEAD: usize = 16;
 /// When the configuration is wrong, when the coordinator cannot be reached or refuses this agent, and when
 /// the stream breaks. GPUs that cannot be read are no error; they are absent, with the reason.
 pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), AgentError> {
-    let Config { coordinator, host, gpus, connect_timeout, metrics } = config;
+    let Config { coordinator, host, gpus, processes, connect_timeout, metrics } = config;
     let coordinator = match coordinator {
         Some(address) => Some(Coordinator { uri: coordinator_uri(&address)?, address, connect_timeout }),
         None if metrics.is_none() => return Err(AgentError::NothingToDo),
@@ -44,7 +44,7 @@ pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), AgentE
     if host.is_empty() {
         return Err(AgentError::NoHost);
     }
-    let mut collectors = Collectors::start(gpus)?;
+    let mut collectors = Collectors::start(gpus, processes)?;
     let Some(devices) = cancel.run_until_cancelled(collectors.devices(DEVICES_WITHIN)).await else {
         return Ok(());
     };

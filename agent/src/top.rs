@@ -33,7 +33,7 @@ pub async fn top(
     mut draw: impl FnMut(HostView) -> io::Result<()>,
     cancel: CancellationToken,
 ) -> Result<io::Result<()>, AgentError> {
-    let mut collectors = Collectors::start(gpus)?;
+    let mut collectors = Collectors::start(gpus, Vec::new())?;
     let (latest, mut seen) = watch::channel(Latest::default());
     let (found, devices) = watch::channel(None);
     let sampling = async {

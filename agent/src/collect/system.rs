@@ -19,6 +19,7 @@ mod load;
 mod machine;
 mod network;
 mod pressure;
+mod process;
 
 use fluxfleet_proto::clock::Clock;
 use fluxfleet_proto::metric::HostMetric;
@@ -31,6 +32,7 @@ pub(super) use files::unreadable;
 use machine::Machine;
 use network::Network;
 use pressure::Pressure;
+pub(super) use process::{Processes, all_absent as processes_absent};
 
 /// What is read of a host in the normal lane.
 const METRICS: &[HostMetric] = &[

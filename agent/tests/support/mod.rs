@@ -173,6 +173,7 @@ impl Agent {
             coordinator: Some(coordinator.to_owned()),
             host: "gpu-1".to_owned(),
             gpus: GpuSource::Custom(Box::new(gpus)),
+            processes: Vec::new(),
             connect_timeout: Duration::from_secs(30),
             metrics: None,
         };
