@@ -44,6 +44,11 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     gpus: Gpus,
+
+    /// Processes to watch, with their children: their processor time, memory and number. By the name that `ps -o comm`
+    /// shows or by the program's file name, or by number; may be given several times
+    #[arg(long = "process", value_name = "NAME|PID")]
+    processes: Vec<Watched>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -51,11 +56,6 @@ struct Gpus {
     /// Path of the NVML library [default: the system's libnvidia-ml.so.1]
     #[arg(long, value_name = "PATH")]
     nvml_lib: Option<PathBuf>,
-
-    /// Processes to watch, with their children: their processor time, memory and number. By the name that `ps -o comm`
-    /// shows or by the program's file name, or by number; may be given several times
-    #[arg(long = "process", value_name = "NAME|PID")]
-    processes: Vec<Watched>,
 }
 
 const EXIT_CODES: &str = "\

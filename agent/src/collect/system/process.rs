@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use fluxfleet_proto::clock::Mono;
 use fluxfleet_proto::metric::HostMetric;
-use fluxfleet_proto::reading::{Absence, AbsenceReason, Reading, Readings};
+use fluxfleet_proto::reading::{Absence, AbsenceReason, Readings};
 
 use super::files::Proc;
 use crate::config::Watched;

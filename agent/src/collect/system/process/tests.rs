@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use fluxfleet_proto::clock::Mono;
 use fluxfleet_proto::metric::HostMetric;
-use fluxfleet_proto::reading::{AbsenceReason, Readings};
+use fluxfleet_proto::reading::{AbsenceReason, Reading, Readings};
 
 use super::Processes;
 use crate::collect::system::files::Proc;
@@ -53,8 +53,8 @@ impl Host {
     }
 
     /// How many.
-    fn number(&mut self) -> Option<f64> {
-        Some(self.counts().0)
+    fn number(&mut self) -> Reading {
+        self.read().value(HostMetric::Processes)
     }
 
     /// How many, and the percent of one core.
@@ -99,7 +99,7 @@ fn a_number_is_the_process_that_had_it_first() {
     let mut host = Host::watching(&["10"]);
     host.runs(10, 1, "vllm", "vllm", 1);
     host.runs(11, 1, "vllm", "vllm", 1);
-    assert_eq!(host.number(), Some(1.0));
+    assert_eq!(host.number(), Ok(1.0));
     let text = fs::read_to_string(host.place(10).join("stat")).unwrap();
     fs::write(host.place(10).join("stat"), text.replace(" 10 4096 ", " 77 4096 ")).unwrap();
     assert_eq!(host.absent(), (AbsenceReason::Lost, "no process 10 is there".to_owned()));
@@ -124,7 +124,7 @@ fn who_is_gone_counts_no_more_and_with_the_last_one_they_are_lost() {
 fn an_ended_process_that_nobody_asked_for_is_not_there() {
     let mut host = Host::watching(&["vllm"]);
     host.runs(10, 1, "vllm", "vllm", 1);
-    assert_eq!(host.number(), Some(1.0));
+    assert_eq!(host.number(), Ok(1.0));
     let text = fs::read_to_string(host.place(10).join("stat")).unwrap();
     fs::write(host.place(10).join("stat"), text.replace(") S", ") Z")).unwrap();
     assert_eq!(host.absent().0, AbsenceReason::Lost);
@@ -147,7 +147,7 @@ fn a_process_that_becomes_another_program_soon_after_its_start_is_found_at_once_
     host.runs(10, 1, "vllm", "vllm", 0);
     assert_eq!(host.absent().0, AbsenceReason::Lost);
     host.seconds += 30;
-    assert_eq!(host.number(), Some(1.0));
+    assert_eq!(host.number(), Ok(1.0));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn what_cannot_be_read_is_told_when_it_may_be_what_was_asked_for() {
     assert!(detail.contains("/9/stat: "), "{detail}");
 
     host.runs(10, 1, "vllm", "vllm", 1);
-    assert_eq!(host.number(), Some(1.0), "another one does no harm");
+    assert_eq!(host.number(), Ok(1.0), "another one does no harm");
     fs::write(host.place(10).join("stat"), "").unwrap();
     let (reason, detail) = host.absent();
     assert_eq!(reason, AbsenceReason::Error);
