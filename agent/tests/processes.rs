@@ -90,11 +90,11 @@ async fn sees_its_time_and_its_end(process: &str, mut burner: Burner) {
     let samples = stream.samples_until(busy).await;
     let [earlier @ .., last] = &samples[..] else { panic!("no sample") };
     assert_eq!(value(last, HostMetric::Processes), Ok(2.0), "the shell and its child");
-    assert!(value(last, HostMetric::ProcessMemoryBytes).unwrap() > 0.0);
+    assert!(value(last, HostMetric::ProcessMemoryBytes).expect("memory") > 0.0);
     let mut asked =
         earlier.iter().filter_map(|sample| sample.system.values.get(HostMetric::ProcessCpuPercent));
     let first = asked.next().expect("a reading before the first rate").clone();
-    assert_eq!(first.unwrap_err().reason, AbsenceReason::NotYet);
+    assert_eq!(first.expect_err("absent").reason, AbsenceReason::NotYet);
 
     burner.end();
     let gone = |sample: &HostSample| {
@@ -104,7 +104,7 @@ async fn sees_its_time_and_its_end(process: &str, mut burner: Burner) {
     };
     let samples = stream.samples_until(gone).await;
     for metric in [HostMetric::Processes, HostMetric::ProcessMemoryBytes, HostMetric::ProcessCpuPercent] {
-        let absence = value(samples.last().unwrap(), metric).unwrap_err();
+        let absence = value(samples.last().expect("samples"), metric).expect_err("absent");
         assert!(absence.detail.contains(process), "{absence}");
     }
 }
@@ -126,7 +126,7 @@ async fn without_the_flag_processes_are_not_asked_for() {
     let (_agent, _coordinator, mut stream) = watched(&[]).await;
     let slow = |sample: &HostSample| sample.system.values.get(HostMetric::AgentMemoryBytes).is_some();
     let samples = stream.samples_until(slow).await;
-    assert_eq!(samples.last().unwrap().system.values.get(HostMetric::Processes), None);
+    assert_eq!(samples.last().expect("samples").system.values.get(HostMetric::Processes), None);
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn a_name_that_nobody_has_is_lost_from_the_first_reading() {
     let (_agent, _coordinator, mut stream) = watched(&["--process", "nobody-has-this-name"]).await;
     let asked = |sample: &HostSample| sample.system.values.get(HostMetric::Processes).is_some();
     let samples = stream.samples_until(asked).await;
-    let absence = value(samples.last().unwrap(), HostMetric::Processes).unwrap_err();
+    let absence = value(samples.last().expect("samples"), HostMetric::Processes).expect_err("absent");
     assert_eq!(absence.reason, AbsenceReason::Lost);
     assert_eq!(absence.detail, "no process named `nobody-has-this-name` is there");
 }
