@@ -64,14 +64,21 @@ async fn read_system(collectors: &mut Collectors) -> SystemReading {
     }
     for metric in HostMetric::ALL {
         if all.values.get(*metric).is_none() {
-            all.values.set(*metric, Err(unread()));
+            all.values.set(*metric, Err(unread(*metric)));
         }
     }
     all
 }
 
-fn unread() -> Absence {
-    Absence::new(AbsenceReason::Unsupported, "this agent does not read it")
+fn unread(metric: HostMetric) -> Absence {
+    use HostMetric::{ProcessCpuPercent, ProcessMemoryBytes, Processes};
+    let detail = match metric {
+        ProcessCpuPercent | ProcessMemoryBytes | Processes => {
+            "an agent reads it of the processes that --process names"
+        }
+        _ => "this agent does not read it",
+    };
+    Absence::new(AbsenceReason::Unsupported, detail)
 }
 
 async fn read_gpus(collectors: &mut Collectors, devices: Vec<Device>) -> Vec<(Device, GpuReading)> {
