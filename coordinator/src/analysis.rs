@@ -15,6 +15,7 @@
 //! | [`steady`] | since when a trial was steady |
 //! | [`generator`] | how the load generators fared |
 //! | [`host`] | what the agents saw during a strategy |
+//! | [`gpu`] | each GPU's energy, power, utilization, memory and throttling during a strategy |
 //! | [`score`] | the efficiency score |
 //! | [`compare`] | the best strategy, and each one against the baseline |
 //! | [`advice`] | rules of thumb with the reading that triggered them |
@@ -31,6 +32,7 @@ pub mod compare;
 pub mod detail;
 mod fleet;
 pub mod generator;
+pub mod gpu;
 pub mod host;
 pub mod load;
 pub mod metrics;

@@ -107,6 +107,35 @@ pub enum Missing {
     NoSample,
     /// The agent could not read it.
     NotRead(Absence),
+    /// The GPU's energy counter fell within the window: the driver was loaded anew.
+    CounterReset,
+    /// The GPU's energy counter never moved.
+    CounterStill,
+    /// No reading was taken before the window, or none after it.
+    NotEnclosed,
+    /// Two readings within the window are too far apart.
+    ReadingGap {
+        /// How far, in milliseconds.
+        gap_ms: u64,
+        /// How far they may be.
+        longest_ms: u64,
+    },
+    /// Too little was seen of the GPU before the first strategy.
+    IdleTooShort {
+        /// How long, in milliseconds.
+        seen_ms: u64,
+        /// How long it takes.
+        least_ms: u64,
+    },
+    /// A GPU lacks it, and so does the sum over all of them.
+    OfGpu {
+        /// The GPU's host.
+        host: String,
+        /// Its UUID; `None`: the host's GPUs cannot be seen.
+        gpu: Option<String>,
+        /// Why.
+        why: Box<Missing>,
+    },
     /// The plan has no strategy named `baseline`.
     NoBaseline,
     /// The plan has no strategy beside the baseline.

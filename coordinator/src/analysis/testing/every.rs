@@ -136,6 +136,17 @@ pub(crate) fn missing() -> Vec<Missing> {
         Missing::NoBaseline,
         Missing::NothingToCompare,
         Missing::BaselineMissing(Box::new(Missing::NoSuccess)),
+        Missing::CounterReset,
+        Missing::CounterStill,
+        Missing::NotEnclosed,
+        Missing::ReadingGap { gap_ms: 1_200, longest_ms: 300 },
+        Missing::IdleTooShort { seen_ms: 120, least_ms: 300 },
+        Missing::OfGpu {
+            host: "gpu-host-1".into(),
+            gpu: Some("GPU-1".into()),
+            why: Box::new(Missing::CounterReset),
+        },
+        Missing::OfGpu { host: "gpu-host-1".into(), gpu: None, why: Box::new(Missing::NoSample) },
     ];
     let read = reasons.map(|reason| Missing::NotRead(Absence::new(reason, "NVML")));
     simple.into_iter().chain(read).collect()

@@ -140,6 +140,21 @@ fn missing(missing: &Missing) -> String {
         Missing::NoGpu => "the host has no GPU".to_owned(),
         Missing::NoSample => "no sample was taken while the strategy ran".to_owned(),
         Missing::NotRead(absence) => absence.to_string(),
+        Missing::CounterReset => {
+            "lost: the energy counter began anew, as when the driver is loaded anew".to_owned()
+        }
+        Missing::CounterStill => "the energy counter never moved".to_owned(),
+        Missing::NotEnclosed => "no reading was taken both before and after it".to_owned(),
+        Missing::ReadingGap { gap_ms, longest_ms } => {
+            format!("no reading for {gap_ms} ms, and {longest_ms} ms is the longest that may pass")
+        }
+        Missing::IdleTooShort { seen_ms, least_ms } => {
+            format!(
+                "not measured: {seen_ms} ms before the first strategy, of the {least_ms} ms that it takes"
+            )
+        }
+        Missing::OfGpu { host, gpu: Some(gpu), why } => format!("{gpu} on {host}: {}", self::missing(why)),
+        Missing::OfGpu { host, gpu: None, why } => format!("the GPUs on {host}: {}", self::missing(why)),
         Missing::NoBaseline => "the strategy `baseline` was not asked for".to_owned(),
         Missing::NothingToCompare => "there is only one strategy".to_owned(),
         Missing::BaselineMissing(why) => format!("the baseline has no value: {}", self::missing(why)),

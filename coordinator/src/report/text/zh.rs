@@ -137,6 +137,19 @@ fn missing(missing: &Missing) -> String {
         Missing::NoGpu => "主机没有 GPU".to_owned(),
         Missing::NoSample => "该策略运行期间没有采样".to_owned(),
         Missing::NotRead(absence) => absent(absence),
+        Missing::CounterReset => "丢失: 能量计数器重新开始计数, 例如驱动被重新加载".to_owned(),
+        Missing::CounterStill => "能量计数器从未变化".to_owned(),
+        Missing::NotEnclosed => "其前后没有都取得读数".to_owned(),
+        Missing::ReadingGap { gap_ms, longest_ms } => {
+            format!("有 {gap_ms} 毫秒没有读数, 最长允许 {longest_ms} 毫秒")
+        }
+        Missing::IdleTooShort { seen_ms, least_ms } => {
+            format!("未测得: 第一个策略之前只有 {seen_ms} 毫秒, 至少需要 {least_ms} 毫秒")
+        }
+        Missing::OfGpu { host, gpu: Some(gpu), why } => {
+            format!("{host} 上的 {gpu}: {}", self::missing(why))
+        }
+        Missing::OfGpu { host, gpu: None, why } => format!("{host} 上的 GPU: {}", self::missing(why)),
         Missing::NoBaseline => "没有要求测试 `baseline` 策略".to_owned(),
         Missing::NothingToCompare => "只有一个策略".to_owned(),
         Missing::BaselineMissing(why) => format!("基准没有数值: {}", self::missing(why)),
