@@ -12,6 +12,7 @@ use crate::plan::{ErrorLimit, PlannedLoad};
 
 use super::advice::Advice;
 use super::generator::GeneratorReport;
+use super::gpu::{GpuHappening, GpusReport};
 use super::load::LoadReport;
 use super::note::Note;
 use super::phases::{SeriesPoint, WarmupReport};
@@ -46,6 +47,8 @@ pub struct Report {
     pub notes: Vec<Note>,
     /// Who generated the load and who watched the host.
     pub fleet: FleetReport,
+    /// What happened to GPUs, by time.
+    pub gpu_events: Vec<GpuHappening>,
     /// Why there are no `detailed_results`. `None` when every request was kept.
     pub detail_absent: Option<DetailAbsent>,
 }
@@ -122,10 +125,10 @@ pub enum Missing {
     },
     /// Too little was seen of the GPU before the first strategy.
     IdleTooShort {
-        /// How long, in milliseconds.
+        /// Readings of its power.
+        readings: u64,
+        /// Over how long, in milliseconds.
         seen_ms: u64,
-        /// How long it takes.
-        least_ms: u64,
     },
     /// A GPU lacks it, and so does the sum over all of them.
     OfGpu {
@@ -269,6 +272,8 @@ pub struct Measured {
     pub tls: Times,
     /// What the agents saw in the window.
     pub host: HostMeans,
+    /// What it did to each GPU.
+    pub gpus: GpusReport,
     /// Efficiency score, 0 to 1.
     pub score: Value,
     /// The score stands without GPU readings: its other two weights are rescaled.

@@ -99,12 +99,16 @@ pub(super) fn seconds_between(from: Mono, to: Mono) -> f64 {
 }
 
 /// The places of the last reading at or before `from` and of the first at or after `to`; by their middles, which
-/// ascend.
+/// ascend. The first or the last of all will do where no more is known than that it may lie on the other side.
 pub(super) fn enclosing<T>(readings: &[Taken<T>], span: Span) -> Option<(usize, usize)> {
-    let first = readings.partition_point(|r| r.middle() <= span.from).checked_sub(1)?;
-    let last = readings.partition_point(|r| r.middle() < span.to);
+    let first = readings.partition_point(|r| r.middle() <= span.from).checked_sub(1);
+    let first = first.or_else(|| (readings.first()?.earliest <= span.from).then_some(0))?;
+    let mut last = readings.partition_point(|r| r.middle() < span.to);
+    if last == readings.len() {
+        last = last.checked_sub(1).filter(|last| readings[*last].latest >= span.to)?;
+    }
     // A window of no length on a reading has it on both sides.
-    (last < readings.len()).then_some((first, last.max(first)))
+    Some((first, last.max(first)))
 }
 
 /// The value at `at` on the line between two readings, `at` being between their middles.
@@ -143,6 +147,11 @@ mod tests {
         assert_eq!(enclosing(&readings, span(99, 300)), None);
         assert_eq!(enclosing(&readings, span(100, 401)), None);
         assert_eq!(enclosing::<f64>(&[], span(100, 200)), None);
+        let unsure: Vec<_> =
+            readings.iter().map(|r| Taken::new(r.earliest, Duration::ZERO, 5_000_000, 0.0)).collect();
+        assert_eq!(enclosing(&unsure, span(96, 404)), Some((0, 3)));
+        assert_eq!(enclosing(&unsure, span(94, 404)), None);
+        assert_eq!(enclosing(&unsure, span(96, 406)), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use fluxfleet_proto::reading::{Absence, AbsenceReason};
 
 use crate::analysis::advice::Rule;
 use crate::analysis::certify::{P95_SAMPLES, P99_SAMPLES, P999_SAMPLES};
+use crate::analysis::gpu::{IDLE_LEAST, IDLE_LEAST_READINGS};
 use crate::analysis::note::Note;
 use crate::analysis::report::{DetailAbsent, ErrorLine, Items, Missing};
 use crate::analysis::verdict::State;
@@ -12,6 +13,7 @@ use crate::report::number;
 
 use super::Texts;
 
+mod gpu;
 mod load;
 mod reason;
 
@@ -61,6 +63,10 @@ pub(super) const ZH: Texts = Texts {
     warmup: load::warmup,
     generators: load::GENERATORS,
     generator: load::generator,
+    gpus: gpu::heading,
+    gpu_columns: gpu::COLUMNS,
+    gpu_uncertainty: gpu::UNCERTAINTY,
+    gpu_integrated: gpu::INTEGRATED,
     plot_title: "优化策略对比",
     plot_partial: "部分结果 PARTIAL",
     plot_invalid: "无效 INVALID",
@@ -108,6 +114,7 @@ fn note(note: &Note) -> String {
         Note::SettledLate { strategy, after_s, warmup_s: _ } => {
             format!("{strategy} 在 {after_s} 秒后才稳定: 可以从那时开始测量: --warmup {after_s}s")
         }
+        Note::Gpu { host, gpu, kind, times } => gpu::note(host, gpu.as_deref(), kind, *times),
     }
 }
 
@@ -143,9 +150,10 @@ fn missing(missing: &Missing) -> String {
         Missing::ReadingGap { gap_ms, longest_ms } => {
             format!("有 {gap_ms} 毫秒没有读数, 最长允许 {longest_ms} 毫秒")
         }
-        Missing::IdleTooShort { seen_ms, least_ms } => {
-            format!("未测得: 第一个策略之前只有 {seen_ms} 毫秒, 至少需要 {least_ms} 毫秒")
-        }
+        Missing::IdleTooShort { readings, seen_ms } => format!(
+            "未测得: 第一个策略之前 {seen_ms} 毫秒内只有 {readings} 个读数, 至少需要 {} 毫秒内 {IDLE_LEAST_READINGS} 个",
+            IDLE_LEAST.as_millis()
+        ),
         Missing::OfGpu { host, gpu: Some(gpu), why } => {
             format!("{host} 上的 {gpu}: {}", self::missing(why))
         }

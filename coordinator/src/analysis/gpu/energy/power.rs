@@ -25,7 +25,7 @@ const MEAN_LATE_S: f64 = 0.5;
 pub struct Power {
     instant: Lane,
     offered: Lane,
-    longest_gap: Duration,
+    period: Duration,
 }
 
 /// Readings of one metric.
@@ -42,7 +42,7 @@ impl Power {
             let (readings, absent) = sorted(readings);
             Lane { readings, absent }
         };
-        Self { instant: lane(instant), offered: lane(offered), longest_gap: period * GAP_PERIODS }
+        Self { instant: lane(instant), offered: lane(offered), period }
     }
 
     /// Energy over a window, J.
@@ -50,8 +50,9 @@ impl Power {
     /// # Errors
     /// Why it is missing.
     pub fn over(&self, span: Span) -> Value<Measure> {
-        self.instant.over(span, self.longest_gap, false).or_else(|why| {
-            let offered = self.offered.over(span, self.longest_gap, true);
+        let longest_gap = self.period * GAP_PERIODS;
+        self.instant.over(span, longest_gap, false).or_else(|why| {
+            let offered = self.offered.over(span, longest_gap, true);
             offered.map_err(|other| if self.instant.readings.is_empty() { other } else { why })
         })
     }
@@ -59,6 +60,11 @@ impl Power {
     /// The readings to go by: those of the instant where there are any.
     pub fn readings(&self) -> &[Taken] {
         if self.instant.readings.is_empty() { &self.offered.readings } else { &self.instant.readings }
+    }
+
+    /// Time between two readings.
+    pub fn period(&self) -> Duration {
+        self.period
     }
 
     /// Why there is no reading.

@@ -31,6 +31,7 @@ pub(super) fn reason(reason: &Reason) -> String {
             format!("the agent on {host} could not deliver {samples} of its samples")
         }
         Reason::AgentSilent { host } => format!("the agent on {host} delivered no sample"),
+        Reason::GpuGone { .. } | Reason::GpuXid { .. } => super::gpu::reason(reason),
         Reason::StartSkew { strategy, worker, skew_us } => {
             format!("{strategy}: worker {worker} began {} off the planned start", number::signed_ms(*skew_us))
         }
