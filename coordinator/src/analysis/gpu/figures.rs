@@ -107,8 +107,11 @@ pub(super) fn figures(
     let energy = energy::over(&log.counter, &log.power, span);
     let idle = idle::idle(&log.power, first_trial);
     let above_idle_j = match (&energy, &idle) {
-        // The window's length is as unsure as its edges, which is small against what the power's spread does.
-        (Ok(energy), Ok(idle)) => Ok(energy.joules.minus(idle.watts.times(seconds))),
+        (Ok(energy), Ok(idle)) => {
+            let mut above = energy.joules.minus(idle.watts.times(seconds));
+            above.uncertainty += idle.watts.value * span.length_error_s();
+            Ok(above)
+        }
         (Err(why), _) | (_, Err(why)) => Err(why.clone()),
     };
     let items = trial.tally.items_ok;
@@ -141,7 +144,11 @@ fn power(log: &GpuLog, span: Span, energy: &Value<Energy>) -> Value<Measure> {
         return Err(Missing::NoTime);
     }
     let missing = match energy {
-        Ok(energy) => return Ok(energy.joules.times(1.0 / seconds)),
+        Ok(energy) => {
+            let mut power = energy.joules.times(1.0 / seconds);
+            power.uncertainty += power.value * span.length_error_s() / seconds;
+            return Ok(power);
+        }
         Err(missing) => missing,
     };
     let readings = log.power.readings();

@@ -52,6 +52,11 @@ impl Span {
         Self { from: window.from, to: window.to, error_ns: i64::try_from(error_ns).unwrap_or(i64::MAX) }
     }
 
+    /// How wrong its length may be, in seconds: both edges may be off in opposite directions.
+    pub fn length_error_s(self) -> f64 {
+        2.0 * self.error_ns as f64 / 1e9
+    }
+
     /// Its length, in seconds.
     pub fn seconds(self) -> f64 {
         seconds_between(self.from, self.to).max(0.0)

@@ -220,6 +220,11 @@ fn unsure_clocks_of_workers_widen_the_edges() {
     near(energy.joules.value, 1_300.0);
     // A millisecond of up to 400 W at each edge; the resolution is 0.5 J.
     assert!(energy.joules.uncertainty > 0.5 && energy.joules.uncertainty <= 0.5 + 0.8, "{energy:?}");
+    let figures = &gpus(&report, 0).gpus[0].figures;
+    let above = figures.above_idle_j.clone().unwrap();
+    near(above.uncertainty, energy.joules.uncertainty + 60.0 * 0.002);
+    let power = figures.power_w.clone().unwrap();
+    near(power.uncertainty, energy.joules.uncertainty / 5.0 + 260.0 * 0.002 / 5.0);
 }
 
 #[test]
