@@ -15,6 +15,7 @@
 //! | [`steady`] | since when a trial was steady |
 //! | [`generator`] | how the load generators fared |
 //! | [`host`] | what the agents saw during a strategy |
+//! | [`gpu`] | each GPU's energy, power, utilization, memory and throttling during a strategy |
 //! | [`score`] | the efficiency score |
 //! | [`compare`] | the best strategy, and each one against the baseline |
 //! | [`advice`] | rules of thumb with the reading that triggered them |
@@ -31,6 +32,7 @@ pub mod compare;
 pub mod detail;
 mod fleet;
 pub mod generator;
+pub mod gpu;
 pub mod host;
 pub mod load;
 pub mod metrics;
@@ -58,8 +60,10 @@ use report::{DetailAbsent, TestConfig};
 /// Everything a report says about a run.
 pub fn analyse(outcome: &RunOutcome, settings: &ScoreSettings) -> Report {
     let names = WorkerNames::of(outcome);
+    let gpus = gpu::GpuLogs::of(outcome);
+    let gpu_events = gpu::events::happenings(outcome);
     let strategies: Vec<_> =
-        outcome.strategies.iter().map(|s| strategy::report(s, outcome, &names, *settings)).collect();
+        outcome.strategies.iter().map(|s| strategy::report(s, outcome, &names, &gpus, *settings)).collect();
     let fleet = fleet::report(outcome);
     Report {
         run: outcome.run.clone(),
@@ -71,8 +75,9 @@ pub fn analyse(outcome: &RunOutcome, settings: &ScoreSettings) -> Report {
         improvements: compare::improvements(&strategies),
         profiles: compare::profiles(&strategies),
         advice: advice::advise(&strategies),
-        notes: note::notes(&strategies, *settings),
+        notes: note::notes(&strategies, &gpu_events, *settings),
         fleet,
+        gpu_events,
         detail_absent: detail_absent(outcome),
         strategies,
     }

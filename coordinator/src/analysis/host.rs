@@ -51,7 +51,7 @@ impl HostPoint {
 }
 
 /// Used of total, in percent.
-fn share(used: Reading, total: Reading) -> Reading {
+pub(super) fn share(used: Reading, total: Reading) -> Reading {
     let (used, total) = (used?, total?);
     if total > 0.0 {
         Ok(100.0 * used / total)

@@ -1,9 +1,10 @@
-//! Samples as entries of `system_metrics`.
+//! Samples as entries of `system_metrics` and `gpu_samples`.
 
 use std::collections::BTreeMap;
 
+use fluxfleet_proto::id::TrialId;
 use fluxfleet_proto::metric::{GpuMetric, HostMetric};
-use fluxfleet_proto::reading::{GpuReading, Occasion, Reading};
+use fluxfleet_proto::reading::{GpuEvent, GpuEventKind, GpuReading, Occasion, Reading};
 use serde::Serialize;
 
 use crate::aggregate::{PlacedSample, RunOutcome};
@@ -104,6 +105,104 @@ pub fn system_metrics<'a>(
             absent,
         })
     })
+}
+
+/// A sample of another lane, of a trial's edge, or of an event: GPUs alone, with what belongs to its occasion.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GpuSample {
+    /// When it was taken, by the coordinator's clock: seconds since the Unix epoch.
+    pub timestamp: f64,
+    /// How wrong that may be against the latencies, in microseconds.
+    pub timestamp_error_us: f64,
+    /// Whose readings.
+    pub host: String,
+    /// Why it was taken: `fast`, `slow`, `start`, `end` or `event`.
+    pub occasion: &'static str,
+    /// The strategy whose start or end it is.
+    pub strategy: Option<String>,
+    /// Each GPU that was read.
+    pub gpus: Vec<ReadEntry>,
+    /// What happened to GPUs.
+    pub events: Vec<EventEntry>,
+}
+
+/// One GPU's readings of a [`GpuSample`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ReadEntry {
+    /// Which GPU.
+    pub uuid: String,
+    /// Its numbers, as in [`GpuEntry`].
+    #[serde(flatten)]
+    pub numbers: BTreeMap<&'static str, Option<Number>>,
+    /// Names of those that the driver has not renewed since the sample before.
+    pub repeated: Vec<&'static str>,
+    /// Why a value above is `None`.
+    pub absent: BTreeMap<&'static str, String>,
+}
+
+/// What happened to a GPU.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EventEntry {
+    /// Which GPU. `None`: all of the host, or the driver does not say.
+    pub uuid: Option<String>,
+    /// What: `xid`, `gone` or `back`.
+    pub kind: &'static str,
+    /// The error's number.
+    pub xid: Option<u64>,
+    /// Why it is gone.
+    pub reason: Option<String>,
+}
+
+/// Every sample that is not of the normal lane and has something of GPUs, by time.
+pub fn gpu_samples(run: &RunOutcome) -> impl Iterator<Item = GpuSample> + '_ {
+    run.samples.iter().filter_map(|placed| {
+        let sample = &placed.sample;
+        let (occasion, edge) = match sample.occasion {
+            Occasion::Normal => return None,
+            Occasion::Fast => ("fast", None),
+            Occasion::Slow => ("slow", None),
+            Occasion::Start(trial) => ("start", Some(trial)),
+            Occasion::End(trial) => ("end", Some(trial)),
+            Occasion::Event => ("event", None),
+        };
+        if sample.gpus.is_empty() && sample.events.is_empty() {
+            return None;
+        }
+        let agent = run.agents.iter().find(|a| a.peer == placed.agent)?;
+        let read = |reading: &GpuReading| {
+            let GpuEntry { uuid, numbers, repeated, absent, .. } = gpu_entry(reading);
+            ReadEntry { uuid, numbers, repeated, absent }
+        };
+        Some(GpuSample {
+            timestamp: run.wall(placed.at).as_secs_f64(),
+            timestamp_error_us: placed.error_ns as f64 / 1e3,
+            host: agent.hello.host.clone(),
+            occasion,
+            strategy: edge.and_then(|trial| strategy(run, trial)),
+            gpus: sample.gpus.iter().map(read).collect(),
+            events: sample.events.iter().map(event_entry).collect(),
+        })
+    })
+}
+
+/// The strategy of a trial: trials are numbered as the plan's strategies.
+fn strategy(run: &RunOutcome, trial: TrialId) -> Option<String> {
+    let strategy = run.strategies.get(usize::try_from(trial.0).ok()?)?;
+    Some(strategy.planned.strategy.name.clone())
+}
+
+fn event_entry(event: &GpuEvent) -> EventEntry {
+    let (kind, xid, reason) = told(&event.kind);
+    EventEntry { uuid: event.uuid.as_ref().map(ToString::to_string), kind, xid, reason }
+}
+
+/// An event's kind, its error's number, and why its GPU is gone.
+pub fn told(kind: &GpuEventKind) -> (&'static str, Option<u64>, Option<String>) {
+    match kind {
+        GpuEventKind::Xid(number) => ("xid", Some(*number), None),
+        GpuEventKind::Gone(absence) => ("gone", None, Some(absence.to_string())),
+        GpuEventKind::Back => ("back", None, None),
+    }
 }
 
 /// A number as it is written: bytes whole.

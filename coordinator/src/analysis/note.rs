@@ -1,5 +1,8 @@
 //! What a reader should know and what does not touch the verdict.
 
+use fluxfleet_proto::reading::GpuEventKind;
+
+use super::gpu::GpuHappening;
 use super::report::{Missing, StrategyReport};
 use super::score::ScoreSettings;
 use super::steady::Steady;
@@ -46,6 +49,17 @@ pub enum Note {
         /// How long its warm-up was, in seconds.
         warmup_s: f64,
     },
+    /// Something happened to a GPU.
+    Gpu {
+        /// Its host.
+        host: String,
+        /// Its UUID. `None`: all of the host, or the driver does not say.
+        gpu: Option<String>,
+        /// What.
+        kind: GpuEventKind,
+        /// How often.
+        times: u64,
+    },
 }
 
 impl Note {
@@ -56,7 +70,11 @@ impl Note {
 }
 
 /// What a reader should know besides.
-pub(super) fn notes(strategies: &[StrategyReport], score: ScoreSettings) -> Vec<Note> {
+pub(super) fn notes(
+    strategies: &[StrategyReport],
+    events: &[GpuHappening],
+    score: ScoreSettings,
+) -> Vec<Note> {
     let mut notes: Vec<_> = strategies
         .iter()
         .filter_map(|s| match &s.measured {
@@ -71,6 +89,7 @@ pub(super) fn notes(strategies: &[StrategyReport], score: ScoreSettings) -> Vec<
         (requests > 0).then(|| Note::BeyondRange { strategy: s.name.clone(), requests })
     }));
     notes.extend(strategies.iter().filter_map(settled_late));
+    notes.extend(happened(events));
     notes
 }
 
@@ -104,6 +123,27 @@ fn settled_late(row: &StrategyReport) -> Option<Note> {
         after_s,
         warmup_s,
     })
+}
+
+/// What happened to GPUs, the like of it in one note.
+fn happened(events: &[GpuHappening]) -> Vec<Note> {
+    let mut notes: Vec<Note> = Vec::new();
+    for event in events {
+        let like = |note: &&mut Note| {
+            matches!(note, Note::Gpu { host, gpu, kind, .. }
+                if *host == event.host && *gpu == event.gpu && *kind == event.kind)
+        };
+        match notes.iter_mut().find(like) {
+            Some(Note::Gpu { times, .. }) => *times += 1,
+            _ => notes.push(Note::Gpu {
+                host: event.host.clone(),
+                gpu: event.gpu.clone(),
+                kind: event.kind.clone(),
+                times: 1,
+            }),
+        }
+    }
+    notes
 }
 
 fn without_gpu(strategies: &[StrategyReport]) -> Option<Note> {

@@ -12,6 +12,7 @@ use crate::plan::{ErrorLimit, PlannedLoad};
 
 use super::advice::Advice;
 use super::generator::GeneratorReport;
+use super::gpu::{GpuHappening, GpusReport};
 use super::load::LoadReport;
 use super::note::Note;
 use super::phases::{SeriesPoint, WarmupReport};
@@ -46,6 +47,8 @@ pub struct Report {
     pub notes: Vec<Note>,
     /// Who generated the load and who watched the host.
     pub fleet: FleetReport,
+    /// What happened to GPUs, by time.
+    pub gpu_events: Vec<GpuHappening>,
     /// Why there are no `detailed_results`. `None` when every request was kept.
     pub detail_absent: Option<DetailAbsent>,
 }
@@ -107,6 +110,35 @@ pub enum Missing {
     NoSample,
     /// The agent could not read it.
     NotRead(Absence),
+    /// The GPU's energy counter fell within the window: the driver was loaded anew.
+    CounterReset,
+    /// The GPU's energy counter never moved.
+    CounterStill,
+    /// No reading was taken before the window, or none after it.
+    NotEnclosed,
+    /// Two readings within the window are too far apart.
+    ReadingGap {
+        /// How far, in milliseconds.
+        gap_ms: u64,
+        /// How far they may be.
+        longest_ms: u64,
+    },
+    /// Too little was seen of the GPU before the first strategy.
+    IdleTooShort {
+        /// Readings of its power.
+        readings: u64,
+        /// Over how long, in milliseconds.
+        seen_ms: u64,
+    },
+    /// A GPU lacks it, and so does the sum over all of them.
+    OfGpu {
+        /// The GPU's host.
+        host: String,
+        /// Its UUID; `None`: the host's GPUs cannot be seen.
+        gpu: Option<String>,
+        /// Why.
+        why: Box<Missing>,
+    },
     /// The plan has no strategy named `baseline`.
     NoBaseline,
     /// The plan has no strategy beside the baseline.
@@ -240,6 +272,8 @@ pub struct Measured {
     pub tls: Times,
     /// What the agents saw in the window.
     pub host: HostMeans,
+    /// What it did to each GPU.
+    pub gpus: GpusReport,
     /// Efficiency score, 0 to 1.
     pub score: Value,
     /// The score stands without GPU readings: its other two weights are rescaled.

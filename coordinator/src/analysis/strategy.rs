@@ -10,6 +10,7 @@ use crate::plan::PlannedLoad;
 
 use super::WorkerNames;
 use super::certify::Rank;
+use super::gpu::GpuLogs;
 use super::report::{
     ErrorLine, HostMeans, Items, Measured, Missing, Percentile, Requests, StrategyReport, Times, Value,
     WorkerPart,
@@ -23,10 +24,13 @@ pub(super) fn report(
     outcome: &StrategyOutcome,
     run: &RunOutcome,
     names: &WorkerNames<'_>,
+    gpus: &GpuLogs<'_>,
     score: ScoreSettings,
 ) -> StrategyReport {
     let (items, measured) = match &outcome.ending {
-        Ending::Ran(trial) => (items_of(trial), Ok(Box::new(measure(outcome, trial, run, names, score)))),
+        Ending::Ran(trial) => {
+            (items_of(trial), Ok(Box::new(measure(outcome, trial, run, names, gpus, score))))
+        }
         Ending::Skipped(why) => {
             (none_sent(run.plan.items.unwrap_or_default()), Err(Missing::Skipped(why.clone())))
         }
@@ -63,6 +67,7 @@ fn measure(
     trial: &TrialOutcome,
     run: &RunOutcome,
     names: &WorkerNames<'_>,
+    gpus: &GpuLogs<'_>,
     score: ScoreSettings,
 ) -> Measured {
     let tally = &trial.tally;
@@ -115,6 +120,7 @@ fn measure(
         score_without_gpu: score_value.is_ok() && host.gpu_percent.is_err(),
         score: score_value,
         host,
+        gpus: gpus.trial(trial),
         response,
         errors: errors(tally),
         workers: trial.workers.iter().map(|w| part(w, names)).collect(),

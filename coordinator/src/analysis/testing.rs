@@ -1,6 +1,7 @@
 //! Outcomes of runs that never happened, for tests of the analysis and of the reports.
 
 mod every;
+mod gpu;
 mod load;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use crate::aggregate::{
 use crate::plan::{FleetPlan, Lang, OutputPlan, Plan, PlannedStrategy, RecordsPolicy};
 
 pub(crate) use every::{failure_kinds, missing, not_sent_reasons, notes, reasons, states};
+pub(crate) use gpu::{gone_run, gpu_event, gpu_run, partitioned};
 pub(crate) use load::{
     generators, health_point, limited_run, loads, measured_arrivals, open_run, point, poisson, warmups,
 };

@@ -3,7 +3,7 @@
 //! | state | when |
 //! |---|---|
 //! | invalid | nothing succeeded in any strategy, or the items do not add up; an open load far from the one asked for: its rate, what was not sent, a late generator (`load`) |
-//! | degraded | stopped early, a peer lost or silent, sample gaps, items not sent, an uneven start, an unsure clock or one that steps; a load or a generator somewhat off (`load`, `generator`); never settled |
+//! | degraded | stopped early, a peer lost or silent, sample gaps, a GPU gone or an error of it (Xid), items not sent, an uneven start, an unsure clock or one that steps; a load or a generator somewhat off (`load`, `generator`); never settled |
 //! | valid | none of these |
 //!
 //! A strategy that preflight left out, or that found no endpoint when it began, is a note and leaves the state alone: every number that is shown is as
@@ -27,6 +27,7 @@ pub use reason::Reason;
 
 use fluxfleet_proto::failure::NotSentReason;
 
+use super::gpu::{GpuTrouble, Trouble};
 use super::report::{ClockReport, FleetReport, Missing, StrategyReport};
 
 /// A worker that begins farther from the planned instant than this makes the run degraded, in microseconds.
@@ -87,6 +88,7 @@ pub(super) fn judge(strategies: &[StrategyReport], fleet: &FleetReport, interrup
     degraded.extend(lost(fleet));
     degraded.extend(strategies.iter().flat_map(unsent));
     degraded.extend(silent(fleet, strategies.iter().any(|s| s.measured.is_ok())));
+    degraded.extend(strategies.iter().flat_map(troubled_gpus));
     degraded.extend(strategies.iter().flat_map(skewed));
     degraded.extend(unsure_clocks(fleet));
     for graded in strategies.iter().flat_map(|s| load::judge(s).into_iter().chain(generator::judge(s))) {
@@ -159,6 +161,19 @@ fn silent(fleet: &FleetReport, watched: bool) -> Vec<Reason> {
             }
         })
         .collect()
+}
+
+fn troubled_gpus(row: &StrategyReport) -> Vec<Reason> {
+    let Ok(measured) = &row.measured else { return Vec::new() };
+    let reason = |trouble: &GpuTrouble| {
+        let GpuTrouble { host, gpu, what } = trouble.clone();
+        let strategy = row.name.clone();
+        match what {
+            Trouble::Gone(why) => Reason::GpuGone { strategy, host, gpu, why },
+            Trouble::Xid { number, times } => Reason::GpuXid { strategy, host, gpu, number, times },
+        }
+    };
+    measured.gpus.troubles.iter().map(reason).collect()
 }
 
 fn skewed(row: &StrategyReport) -> Vec<Reason> {

@@ -2,6 +2,7 @@
 //! baseline, advice; and what the seed did not say: counts, failures, workers, notes, the verdict.
 
 mod blocks;
+mod gpu;
 mod load;
 mod paint;
 mod rows;
@@ -28,8 +29,10 @@ pub fn render(report: &Report, lang: Lang, color: bool) -> String {
     let table = rows::comparison(&page);
     let counts = rows::counts(&page);
     let loads = load::open_loads(&page);
+    let gpus = gpu::gpus(&page);
+    let gpu_width = gpus.as_ref().map_or(0, table::Table::width);
     let load_width = loads.as_ref().map_or(0, table::Table::width);
-    let width = table.width().max(counts.width()).max(load_width).max(FRAME);
+    let width = table.width().max(counts.width()).max(load_width).max(gpu_width).max(FRAME);
     let (thick, thin) = ("=".repeat(width), "-".repeat(width));
     let mut out = vec![thick.clone(), page.title(), thick.clone()];
     out.extend(table.lines(&thin, page.paint));
@@ -42,6 +45,7 @@ pub fn render(report: &Report, lang: Lang, color: bool) -> String {
         counts,
         load::loads(&page, loads.as_ref(), &thin),
         load::warmups(&page),
+        gpu::block(&page, gpus.as_ref(), &thin),
         blocks::best(&page),
         blocks::improvements(&page),
         blocks::advice(&page),

@@ -4,6 +4,7 @@
 mod entry;
 mod fleet;
 mod generator;
+mod gpu;
 mod load;
 mod overview;
 mod stream;
@@ -17,7 +18,7 @@ use thiserror::Error;
 use crate::aggregate::{RunOutcome, SpoolError};
 use crate::analysis::Report;
 use crate::analysis::detail::DetailContext;
-use crate::analysis::metrics::system_metrics;
+use crate::analysis::metrics::{gpu_samples, system_metrics};
 
 use super::text::EN;
 use stream::Object;
@@ -61,6 +62,8 @@ pub fn write(out: impl Write, report: &Report, outcome: &mut RunOutcome) -> Resu
     object.field("notes", &report.notes.iter().map(EN.note).collect::<Vec<_>>())?;
     object.field("fleet", &fleet::Fleet::of(&report.fleet))?;
     object.array("system_metrics", system_metrics(outcome, EN.missing).map(Ok::<_, JsonError>))?;
+    object.array("gpu_samples", gpu_samples(outcome).map(Ok::<_, JsonError>))?;
+    object.field("gpu_events", &report.gpu_events.iter().map(gpu::Event::of).collect::<Vec<_>>())?;
     let context = DetailContext::of(outcome);
     match &mut outcome.records {
         Some(records) => {

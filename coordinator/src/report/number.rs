@@ -27,6 +27,27 @@ pub(super) fn mebibytes(bytes: u64) -> String {
     format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
+/// Bytes of much memory: `12.0 GiB`.
+pub(super) fn gibibytes(bytes: f64) -> String {
+    format!("{:.1} GiB", bytes / f64::from(1 << 30))
+}
+
+/// A number with how wrong it may be, to two digits of the latter and six of the former or so: `850.0±4.5`. The latter
+/// is rounded up.
+pub(super) fn measured(value: f64, uncertainty: f64) -> String {
+    let supported = match uncertainty {
+        u if u >= 9.95 => 0,
+        u if u >= 0.995 || u <= 0.0 => 1,
+        u if u >= 0.0995 => 2,
+        _ => 3,
+    };
+    let digits = if value.abs() >= 1_000.0 { supported.min(1) } else { supported };
+    let scale = [1.0, 10.0, 100.0, 1_000.0][digits];
+    // What binary fractions add is no reason to round up.
+    let uncertainty = (uncertainty * scale * (1.0 - 1e-9)).ceil() / scale;
+    format!("{value:.digits$}±{uncertainty:.digits$}")
+}
+
 /// A share: `45.2%`.
 pub(super) fn percent(p: f64) -> String {
     format!("{p:.1}%")
@@ -90,6 +111,15 @@ mod tests {
     fn many_requests_a_second_and_bytes_are_whole() {
         assert_eq!([0.0, 12.5, 84_000.4].map(per_second), ["0.00", "12.50", "84000"]);
         assert_eq!(mebibytes(14_900_000), "14 MiB");
+    }
+
+    #[test]
+    fn a_number_has_as_many_digits_as_its_uncertainty_supports() {
+        let shown =
+            [(14_870.3, 140.0), (850.04, 4.54), (1.234, 0.12), (0.5, 0.01), (212.5, 0.0), (1_300.26, 0.019)];
+        let shown = shown.map(|(value, uncertainty)| measured(value, uncertainty));
+        assert_eq!(shown, ["14870±140", "850.0±4.6", "1.23±0.12", "0.500±0.010", "212.5±0.0", "1300.3±0.1"]);
+        assert_eq!(gibibytes(12.5 * 1024.0 * 1024.0 * 1024.0), "12.5 GiB");
     }
 
     #[test]

@@ -106,6 +106,14 @@ pub(super) struct Texts {
     pub(super) generators: &'static str,
     /// How a worker's generator fared, in parts.
     pub(super) generator: fn(&GeneratorReport) -> Vec<String>,
+    /// Heading of the GPUs: how many, and on how many hosts.
+    pub(super) gpus: fn(usize, usize) -> String,
+    /// Strategy, energy per item, the same above idle, power, idle power, utilization, peak memory, throttled.
+    pub(super) gpu_columns: [&'static str; 8],
+    /// What the uncertainties are.
+    pub(super) gpu_uncertainty: &'static str,
+    /// Footnote of energies that are made of power readings.
+    pub(super) gpu_integrated: &'static str,
     /// Title of the figure.
     pub(super) plot_title: &'static str,
     /// On the figure of an open load, before what was asked for.
@@ -182,6 +190,8 @@ mod tests {
             texts.load_heading,
             texts.warmups,
             texts.generators,
+            texts.gpu_uncertainty,
+            texts.gpu_integrated,
         ]
         .map(str::to_owned)
         .into();
@@ -201,6 +211,8 @@ mod tests {
         all.extend(testing::loads().iter().map(texts.load));
         all.extend(testing::warmups().iter().map(texts.warmup));
         all.extend(testing::generators().iter().flat_map(texts.generator));
+        all.extend([(texts.gpus)(1, 1), (texts.gpus)(8, 1), (texts.gpus)(16, 2)]);
+        all.extend(texts.gpu_columns.map(str::to_owned));
         all.extend(texts.plot_titles.map(str::to_owned));
         all.extend(texts.plot_axes.map(str::to_owned));
         all

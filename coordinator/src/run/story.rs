@@ -22,6 +22,8 @@ use crate::plan::{FleetPlan, PlannedStrategy};
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How often the live line is renewed.
 const LIVE_PERIOD: Duration = Duration::from_millis(250);
+/// How long agents watch before the first trial, so that the power of idle GPUs is known.
+const IDLE_WATCH: Duration = Duration::from_secs(1);
 /// Embedded peers join at once; if not, something is broken.
 const EMBEDDED_WAIT: Duration = Duration::from_secs(30);
 
@@ -29,7 +31,12 @@ impl Conductor<'_> {
     /// Everything, from an empty fleet to the outcome.
     pub(super) async fn conduct(mut self, workers: u32) -> Result<RunOutcome, RunError> {
         let ready = self.assemble(workers).await?;
+        let watched_since = Clock::now();
         let findings = if ready { self.preflight().await? } else { Vec::new() };
+        if ready && self.fleet.agents().next().is_some() {
+            let rest = (watched_since + IDLE_WATCH).since(Clock::now());
+            self.while_waiting(tokio::time::sleep(rest)).await?;
+        }
         let mut outcomes = Vec::new();
         let mut pause_due = false;
         for (index, planned) in self.plan.strategies.clone().into_iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use fluxfleet_proto::arrival::GapLaw;
 use fluxfleet_proto::failure::{FailureKind, NotSentReason};
-use fluxfleet_proto::reading::{Absence, AbsenceReason};
+use fluxfleet_proto::reading::{Absence, AbsenceReason, GpuEventKind};
 
 use crate::analysis::load::GapTest;
 use crate::analysis::note::Note;
@@ -32,11 +32,29 @@ pub(crate) fn reasons() -> Vec<Reason> {
         Reason::StartSkew { strategy: strategy.clone(), worker: worker.clone(), skew_us: -6_100 },
         Reason::UnsureClock { peer: host.clone(), error_us: Some(51_000.0) },
         Reason::UnsureClock { peer: host.clone(), error_us: None },
-        Reason::ClockStepped { peer: host, steps: 2, error_us: 5_000_000.0 },
+        Reason::ClockStepped { peer: host.clone(), steps: 2, error_us: 5_000_000.0 },
     ];
+    reasons.extend(gpu_reasons(&strategy, &host));
     reasons.extend(load_reasons(&strategy));
     reasons.extend(generator_reasons(&strategy, &worker));
     reasons
+}
+
+fn gpu_reasons(strategy: &str, host: &str) -> Vec<Reason> {
+    let gone = |gpu: Option<&str>| Reason::GpuGone {
+        strategy: strategy.to_owned(),
+        host: host.to_owned(),
+        gpu: gpu.map(str::to_owned),
+        why: Absence::new(AbsenceReason::Lost, "NVML: GPU is lost"),
+    };
+    let xid = |gpu: Option<&str>, times| Reason::GpuXid {
+        strategy: strategy.to_owned(),
+        host: host.to_owned(),
+        gpu: gpu.map(str::to_owned),
+        number: 79,
+        times,
+    };
+    vec![gone(Some("GPU-1")), gone(None), xid(Some("GPU-1"), 1), xid(None, 12)]
 }
 
 fn load_reasons(strategy: &str) -> Vec<Reason> {
@@ -86,6 +104,12 @@ fn generator_reasons(strategy: &str, worker: &str) -> Vec<Reason> {
 
 /// One of each note.
 pub(crate) fn notes() -> Vec<Note> {
+    let gpu = |gpu: Option<&str>, kind, times| Note::Gpu {
+        host: "gpu-host-1".into(),
+        gpu: gpu.map(str::to_owned),
+        kind,
+        times,
+    };
     vec![
         Note::Skipped { strategy: "async".into(), why: "404".into() },
         Note::ScoreSaturated {
@@ -97,6 +121,10 @@ pub(crate) fn notes() -> Vec<Note> {
         Note::BeyondRange { strategy: "batch".into(), requests: 2 },
         Note::SettledLate { strategy: "batch".into(), after_s: 12, warmup_s: 0.0 },
         Note::SettledLate { strategy: "batch".into(), after_s: 12, warmup_s: 5.0 },
+        gpu(Some("GPU-1"), GpuEventKind::Xid(79), 1),
+        gpu(None, GpuEventKind::Xid(13), 4),
+        gpu(Some("GPU-1"), GpuEventKind::Gone(Absence::new(AbsenceReason::Lost, "NVML")), 1),
+        gpu(Some("GPU-1"), GpuEventKind::Back, 2),
     ]
 }
 
@@ -137,6 +165,17 @@ pub(crate) fn missing() -> Vec<Missing> {
         Missing::NoBaseline,
         Missing::NothingToCompare,
         Missing::BaselineMissing(Box::new(Missing::NoSuccess)),
+        Missing::CounterReset,
+        Missing::CounterStill,
+        Missing::NotEnclosed,
+        Missing::ReadingGap { gap_ms: 1_200, longest_ms: 300 },
+        Missing::IdleTooShort { readings: 2, seen_ms: 100 },
+        Missing::OfGpu {
+            host: "gpu-host-1".into(),
+            gpu: Some("GPU-1".into()),
+            why: Box::new(Missing::CounterReset),
+        },
+        Missing::OfGpu { host: "gpu-host-1".into(), gpu: None, why: Box::new(Missing::NoSample) },
     ];
     let read = reasons.map(|reason| Missing::NotRead(Absence::new(reason, "NVML")));
     simple.into_iter().chain(read).collect()

@@ -1,6 +1,7 @@
 //! Why a verdict is not valid.
 
 use fluxfleet_proto::failure::NotSentReason;
+use fluxfleet_proto::reading::Absence;
 
 use crate::analysis::load::GapTest;
 use crate::analysis::report::Items;
@@ -88,6 +89,30 @@ pub enum Reason {
         steps: u64,
         /// How coarsely it is known around the steps, in microseconds.
         error_us: f64,
+    },
+    /// A GPU could not be read for some of a strategy's time.
+    GpuGone {
+        /// The strategy.
+        strategy: String,
+        /// The GPU's host.
+        host: String,
+        /// The GPU's UUID. `None`: all of the host.
+        gpu: Option<String>,
+        /// Why.
+        why: Absence,
+    },
+    /// The driver reported errors of a GPU (Xid) while a strategy ran.
+    GpuXid {
+        /// The strategy.
+        strategy: String,
+        /// The GPU's host.
+        host: String,
+        /// The GPU's UUID. `None`: the driver does not say.
+        gpu: Option<String>,
+        /// The error's number.
+        number: u64,
+        /// How often.
+        times: u64,
     },
     /// Items were asked for more slowly than planned.
     RateMissed {

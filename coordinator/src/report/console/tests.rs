@@ -2,7 +2,8 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::*;
 use crate::analysis::testing::{
-    RunSketch, Sketch, limited_run, open_run, remote_run, seed_run, stopped_run, troubled_run,
+    RunSketch, Sketch, gone_run, gpu_run, limited_run, open_run, remote_run, seed_run, stopped_run,
+    troubled_run,
 };
 use crate::analysis::{ScoreSettings, analyse};
 
@@ -69,6 +70,26 @@ fn a_closed_load_at_its_generators_limit_in_english() {
 #[test]
 fn a_closed_load_at_its_generators_limit_in_chinese() {
     insta::assert_snapshot!(shown(limited_run(), Lang::Zh));
+}
+
+#[test]
+fn gpus_of_two_hosts_in_english() {
+    insta::assert_snapshot!(shown(gpu_run(2), Lang::En));
+}
+
+#[test]
+fn gpus_of_two_hosts_in_chinese() {
+    insta::assert_snapshot!(shown(gpu_run(2), Lang::Zh));
+}
+
+#[test]
+fn a_gpu_that_was_gone_meanwhile_in_english() {
+    insta::assert_snapshot!(shown(gone_run(), Lang::En));
+}
+
+#[test]
+fn a_gpu_that_was_gone_meanwhile_in_chinese() {
+    insta::assert_snapshot!(shown(gone_run(), Lang::Zh));
 }
 
 #[test]

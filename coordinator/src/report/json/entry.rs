@@ -11,6 +11,7 @@ use crate::analysis::report::{
 use crate::report::text::EN;
 
 use super::generator::Generator;
+use super::gpu::{Gpu, GpuTotal};
 use super::load::{Load, SeriesEntry, SteadyState, Warmup};
 use super::stream::rfc3339;
 
@@ -38,6 +39,8 @@ pub(super) struct Performance<'a> {
     steady_state: Option<SteadyState>,
     series: Vec<SeriesEntry>,
     generator: Vec<Generator<'a>>,
+    gpus: Vec<Gpu<'a>>,
+    gpu_total: Option<GpuTotal>,
     errors: Vec<ErrorEntry<'a>>,
     workers: Vec<WorkerEntry<'a>>,
     uncertified: Vec<&'static str>,
@@ -176,6 +179,8 @@ impl<'a> Performance<'a> {
             steady_state: None,
             series: Vec::new(),
             generator: Vec::new(),
+            gpus: Vec::new(),
+            gpu_total: None,
             errors: Vec::new(),
             workers: Vec::new(),
             uncertified: Vec::new(),
@@ -194,6 +199,8 @@ impl<'a> Performance<'a> {
                 entry.steady_state = Some(SteadyState::of(&measured.steady));
                 entry.series = measured.series.iter().map(SeriesEntry::of).collect();
                 entry.generator = measured.generators.iter().map(Generator::of).collect();
+                entry.gpus = measured.gpus.gpus.iter().map(Gpu::of).collect();
+                entry.gpu_total = Some(GpuTotal::of(&measured.gpus.total));
                 entry.measured =
                     Reader { absent: &mut entry.absent, uncertified: &mut entry.uncertified }.read(measured);
                 entry.histograms = Some(Histograms {

@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::*;
 use crate::aggregate::Ending;
 use crate::analysis::testing::{
-    RunSketch, Sketch, agent, limited_run, loads, lost, open_run, remote_run, seed_run, stopped_run, trial,
-    troubled_run, with_records,
+    RunSketch, Sketch, agent, gone_run, gpu_run, limited_run, loads, lost, open_run, partitioned, remote_run,
+    seed_run, stopped_run, trial, troubled_run, with_records,
 };
 use crate::analysis::{ScoreSettings, analyse};
 use crate::plan::{ErrorLimit, FleetPlan};
@@ -86,6 +86,8 @@ fn documents() -> Vec<Value> {
         json(stopped_run()),
         json(remote_run()),
         json(unseen_gpus()),
+        json(gone_run()),
+        json(gpu_run(1).with(partitioned)),
         json(RunSketch::new().ended("batch", Ending::Skipped("404".into()))),
     ];
     documents.extend(loaded());
@@ -198,9 +200,20 @@ fn pointers(value: &Value, pointer: &str, into: &mut Vec<(String, String)>) {
 #[test]
 fn a_member_that_is_lost_renamed_or_added_breaks_the_schema() {
     let validator = jsonschema::validator_for(&schema()).expect("a schema");
-    for document in [json(with_records(troubled_run())), json(open_run())] {
+    for document in [json(with_records(troubled_run())), json(open_run()), fully_watched()] {
         breaks_with_any_change(&validator, &document);
     }
+}
+
+/// A document whose first sample beside the normal lane has GPUs and events, and whose first GPU was throttled.
+fn fully_watched() -> Value {
+    let mut document = json(gone_run());
+    let event = document["gpu_samples"].as_array().expect("an array").iter();
+    let event = event.clone().find(|s| s["occasion"] == "event").expect("an event")["events"].clone();
+    document["gpu_samples"][0]["events"] = event;
+    // Of what is read of a GPU on the normal lane not all is required.
+    document["system_metrics"] = Value::Array(Vec::new());
+    document
 }
 
 fn breaks_with_any_change(validator: &jsonschema::Validator, document: &Value) {

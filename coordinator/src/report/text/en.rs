@@ -4,6 +4,7 @@ use fluxfleet_proto::failure::{FailureKind, NotSentReason};
 
 use crate::analysis::advice::Rule;
 use crate::analysis::certify::{P95_SAMPLES, P99_SAMPLES, P999_SAMPLES};
+use crate::analysis::gpu::{IDLE_LEAST, IDLE_LEAST_READINGS};
 use crate::analysis::note::Note;
 use crate::analysis::report::{DetailAbsent, ErrorLine, Items, Missing};
 use crate::analysis::verdict::State;
@@ -11,6 +12,7 @@ use crate::report::number;
 
 use super::Texts;
 
+mod gpu;
 mod load;
 mod reason;
 
@@ -60,6 +62,10 @@ pub(in crate::report) const EN: Texts = Texts {
     warmup: load::warmup,
     generators: load::GENERATORS,
     generator: load::generator,
+    gpus: gpu::heading,
+    gpu_columns: gpu::COLUMNS,
+    gpu_uncertainty: gpu::UNCERTAINTY,
+    gpu_integrated: gpu::INTEGRATED,
     plot_title: "Comparison of strategies",
     plot_load: "Open load: ",
     plot_sent: "Sent / asked for (items/s): ",
@@ -111,6 +117,7 @@ fn note(note: &Note) -> String {
         Note::SettledLate { strategy, after_s, warmup_s: _ } => {
             format!("{strategy} settled after {after_s} s: measuring could begin there: --warmup {after_s}s")
         }
+        Note::Gpu { host, gpu, kind, times } => gpu::note(host, gpu.as_deref(), kind, *times),
     }
 }
 
@@ -142,6 +149,21 @@ fn missing(missing: &Missing) -> String {
         Missing::NoGpu => "the host has no GPU".to_owned(),
         Missing::NoSample => "no sample was taken while the strategy ran".to_owned(),
         Missing::NotRead(absence) => absence.to_string(),
+        Missing::CounterReset => {
+            "lost: the energy counter began anew, as when the driver is loaded anew".to_owned()
+        }
+        Missing::CounterStill => "the energy counter never moved".to_owned(),
+        Missing::NotEnclosed => "no reading was taken both before and after it".to_owned(),
+        Missing::ReadingGap { gap_ms, longest_ms } => {
+            format!("no reading for {gap_ms} ms, and {longest_ms} ms is the longest that may pass")
+        }
+        Missing::IdleTooShort { readings, seen_ms } => format!(
+            "not measured: {readings} readings over {seen_ms} ms before the first strategy, and it takes \
+             {IDLE_LEAST_READINGS} over {} ms",
+            IDLE_LEAST.as_millis()
+        ),
+        Missing::OfGpu { host, gpu: Some(gpu), why } => format!("{gpu} on {host}: {}", self::missing(why)),
+        Missing::OfGpu { host, gpu: None, why } => format!("the GPUs on {host}: {}", self::missing(why)),
         Missing::NoBaseline => "the strategy `baseline` was not asked for".to_owned(),
         Missing::NothingToCompare => "there is only one strategy".to_owned(),
         Missing::BaselineMissing(why) => format!("the baseline has no value: {}", self::missing(why)),

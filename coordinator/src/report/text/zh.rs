@@ -5,6 +5,7 @@ use fluxfleet_proto::reading::{Absence, AbsenceReason};
 
 use crate::analysis::advice::Rule;
 use crate::analysis::certify::{P95_SAMPLES, P99_SAMPLES, P999_SAMPLES};
+use crate::analysis::gpu::{IDLE_LEAST, IDLE_LEAST_READINGS};
 use crate::analysis::note::Note;
 use crate::analysis::report::{DetailAbsent, ErrorLine, Items, Missing};
 use crate::analysis::verdict::State;
@@ -12,6 +13,7 @@ use crate::report::number;
 
 use super::Texts;
 
+mod gpu;
 mod load;
 mod reason;
 
@@ -61,6 +63,10 @@ pub(super) const ZH: Texts = Texts {
     warmup: load::warmup,
     generators: load::GENERATORS,
     generator: load::generator,
+    gpus: gpu::heading,
+    gpu_columns: gpu::COLUMNS,
+    gpu_uncertainty: gpu::UNCERTAINTY,
+    gpu_integrated: gpu::INTEGRATED,
     plot_title: "优化策略对比",
     plot_load: "开环负载: ",
     plot_sent: "实际 / 要求 (项/秒): ",
@@ -110,6 +116,7 @@ fn note(note: &Note) -> String {
         Note::SettledLate { strategy, after_s, warmup_s: _ } => {
             format!("{strategy} 在 {after_s} 秒后才稳定: 可以从那时开始测量: --warmup {after_s}s")
         }
+        Note::Gpu { host, gpu, kind, times } => gpu::note(host, gpu.as_deref(), kind, *times),
     }
 }
 
@@ -139,6 +146,20 @@ fn missing(missing: &Missing) -> String {
         Missing::NoGpu => "主机没有 GPU".to_owned(),
         Missing::NoSample => "该策略运行期间没有采样".to_owned(),
         Missing::NotRead(absence) => absent(absence),
+        Missing::CounterReset => "丢失: 能量计数器重新开始计数, 例如驱动被重新加载".to_owned(),
+        Missing::CounterStill => "能量计数器从未变化".to_owned(),
+        Missing::NotEnclosed => "其前后没有都取得读数".to_owned(),
+        Missing::ReadingGap { gap_ms, longest_ms } => {
+            format!("有 {gap_ms} 毫秒没有读数, 最长允许 {longest_ms} 毫秒")
+        }
+        Missing::IdleTooShort { readings, seen_ms } => format!(
+            "未测得: 第一个策略之前 {seen_ms} 毫秒内只有 {readings} 个读数, 至少需要 {} 毫秒内 {IDLE_LEAST_READINGS} 个",
+            IDLE_LEAST.as_millis()
+        ),
+        Missing::OfGpu { host, gpu: Some(gpu), why } => {
+            format!("{host} 上的 {gpu}: {}", self::missing(why))
+        }
+        Missing::OfGpu { host, gpu: None, why } => format!("{host} 上的 GPU: {}", self::missing(why)),
         Missing::NoBaseline => "没有要求测试 `baseline` 策略".to_owned(),
         Missing::NothingToCompare => "只有一个策略".to_owned(),
         Missing::BaselineMissing(why) => format!("基准没有数值: {}", self::missing(why)),

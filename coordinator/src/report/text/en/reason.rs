@@ -31,13 +31,11 @@ pub(super) fn reason(reason: &Reason) -> String {
             format!("the agent on {host} could not deliver {samples} of its samples")
         }
         Reason::AgentSilent { host } => format!("the agent on {host} delivered no sample"),
+        Reason::GpuGone { .. } | Reason::GpuXid { .. } => super::gpu::reason(reason),
         Reason::StartSkew { strategy, worker, skew_us } => {
             format!("{strategy}: worker {worker} began {} off the planned start", number::signed_ms(*skew_us))
         }
-        Reason::UnsureClock { peer, error_us: Some(error) } => {
-            format!("the clock of {peer} is known only to +/-{}", number::ms(*error))
-        }
-        Reason::UnsureClock { peer, error_us: None } => format!("the clock of {peer} was never measured"),
+        Reason::UnsureClock { peer, error_us } => unsure_clock(peer, *error_us),
         Reason::ClockStepped { peer, steps, error_us } => format!(
             "the clock of {peer} jumped or stood still (steps seen: {steps}); around a step it is sure only to +/-{}",
             number::ms(*error_us)
@@ -107,6 +105,13 @@ pub(super) fn reason(reason: &Reason) -> String {
         Reason::FewPorts { strategy, worker, most, limit } => format!(
             "{strategy}: worker {worker} used {most} of its machine's {limit} ports for outgoing connections"
         ),
+    }
+}
+
+fn unsure_clock(peer: &str, error_us: Option<f64>) -> String {
+    match error_us {
+        Some(error) => format!("the clock of {peer} is known only to +/-{}", number::ms(error)),
+        None => format!("the clock of {peer} was never measured"),
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) fn reason(reason: &Reason) -> String {
         }
         Reason::SampleGaps { host, samples } => format!("{host} 上的代理有 {samples} 个采样未能送达"),
         Reason::AgentSilent { host } => format!("{host} 上的代理没有送达任何采样"),
+        Reason::GpuGone { .. } | Reason::GpuXid { .. } => super::gpu::reason(reason),
         Reason::StartSkew { strategy, worker, skew_us } => {
             format!("{strategy}: 工作节点 {worker} 的开始时刻偏离计划 {}", number::signed_ms(*skew_us))
         }
