@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use fluxfleet_proto::clock::Mono;
 use fluxfleet_proto::metric::HostMetric;
-use fluxfleet_proto::reading::{Absence, AbsenceReason, Reading, Readings};
+use fluxfleet_proto::reading::{Absence, AbsenceReason, Readings};
 
 use super::files::Proc;
 use crate::config::Watched;
@@ -71,7 +71,7 @@ impl Processes {
         }
         Readings::default()
             .with(HostMetric::ProcessCpuPercent, cpu)
-            .with(HostMetric::ProcessMemoryBytes, resident(&group))
+            .with(HostMetric::ProcessMemoryBytes, Ok(resident(&group)))
             .with(HostMetric::Processes, Ok(there as f64))
     }
 
@@ -87,7 +87,8 @@ impl Processes {
     }
 }
 
-fn resident(group: &Group) -> Reading {
+/// Resident memory in bytes. What processes share counts for each of them.
+fn resident(group: &Group) -> f64 {
     let pages: u64 = group.values().map(|member| member.stat.pages).sum();
-    Ok(pages as f64 * rustix::param::page_size() as f64)
+    pages as f64 * rustix::param::page_size() as f64
 }
