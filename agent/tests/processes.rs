@@ -84,27 +84,26 @@ fn value(sample: &HostSample, metric: HostMetric) -> Reading {
     sample.system.values.value(metric)
 }
 
+/// Whether none of the watched processes is there.
+fn lost(sample: &HostSample) -> bool {
+    value(sample, HostMetric::Processes).is_err_and(|absence| absence.reason == AbsenceReason::Lost)
+}
+
 async fn sees_its_time_and_its_end(process: &str, mut burner: Burner) {
     let (_agent, _coordinator, mut stream) = watched(&["--process", process]).await;
     let busy = |sample: &HostSample| value(sample, HostMetric::ProcessCpuPercent).is_ok_and(|cpu| cpu > 0.0);
     let samples = stream.samples_until(busy).await;
     let [earlier @ .., last] = &samples[..] else { panic!("no sample") };
     assert_eq!(value(last, HostMetric::Processes), Ok(2.0), "the shell and its child");
-    assert!(value(last, HostMetric::ProcessMemoryBytes).expect("memory") > 0.0);
-    let mut asked =
-        earlier.iter().filter_map(|sample| sample.system.values.get(HostMetric::ProcessCpuPercent));
-    let first = asked.next().expect("a reading before the first rate").clone();
-    assert_eq!(first.expect_err("absent").reason, AbsenceReason::NotYet);
+    assert!(value(last, HostMetric::ProcessMemoryBytes).is_ok_and(|bytes| bytes > 0.0));
+    let mut earlier = earlier.iter().filter_map(|s| s.system.values.get(HostMetric::ProcessCpuPercent));
+    assert!(earlier.next().is_some_and(Result::is_err), "a share of time needs two readings");
 
     burner.end();
-    let gone = |sample: &HostSample| {
-        sample.system.values.get(HostMetric::Processes).is_some_and(|processes| {
-            processes.as_ref().is_err_and(|absence| absence.reason == AbsenceReason::Lost)
-        })
-    };
-    let samples = stream.samples_until(gone).await;
+    let samples = stream.samples_until(lost).await;
+    let last = samples.last().expect("the one found");
     for metric in [HostMetric::Processes, HostMetric::ProcessMemoryBytes, HostMetric::ProcessCpuPercent] {
-        let absence = value(samples.last().expect("samples"), metric).expect_err("absent");
+        let absence = value(last, metric).expect_err("nobody is there");
         assert!(absence.detail.contains(process), "{absence}");
     }
 }
@@ -126,15 +125,13 @@ async fn without_the_flag_processes_are_not_asked_for() {
     let (_agent, _coordinator, mut stream) = watched(&[]).await;
     let slow = |sample: &HostSample| sample.system.values.get(HostMetric::AgentMemoryBytes).is_some();
     let samples = stream.samples_until(slow).await;
-    assert_eq!(samples.last().expect("samples").system.values.get(HostMetric::Processes), None);
+    assert_eq!(samples.last().unwrap().system.values.get(HostMetric::Processes), None);
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_has_is_lost_from_the_first_reading() {
+async fn a_name_that_nobody_has_is_lost_and_told() {
     let (_agent, _coordinator, mut stream) = watched(&["--process", "nobody-has-this-name"]).await;
-    let asked = |sample: &HostSample| sample.system.values.get(HostMetric::Processes).is_some();
-    let samples = stream.samples_until(asked).await;
-    let absence = value(samples.last().expect("samples"), HostMetric::Processes).expect_err("absent");
-    assert_eq!(absence.reason, AbsenceReason::Lost);
+    let samples = stream.samples_until(lost).await;
+    let absence = value(samples.last().unwrap(), HostMetric::Processes).unwrap_err();
     assert_eq!(absence.detail, "no process named `nobody-has-this-name` is there");
 }

@@ -67,6 +67,11 @@ async fn an_agent_introduces_its_host_and_gpus_and_samples_what_it_is_told_to_wa
     let second = stream.one_sample().await;
     assert_eq!(second.seq, 1);
     assert!(second.taken > first.taken);
+    for metric in HostMetric::ALL.iter().take_while(|metric| **metric != HostMetric::ProcessCpuPercent) {
+        let reading = second.system.values.get(*metric);
+        let reading = reading.unwrap_or_else(|| panic!("{} is not read", metric.name()));
+        assert!(reading.as_ref().map_or_else(|why| !why.detail.is_empty(), |n| *n >= 0.0), "{reading:?}");
+    }
     drop(stream);
     agent.ended().await.unwrap();
 }

@@ -74,7 +74,7 @@ fn whole(devices: &Counters<2>) -> Counters<2> {
             disks.insert(name.clone(), *counts);
         }
     }
-    // Before Linux 6.4 the paths alone counted, since then the disk counts too.
+    // Older kernels count at the paths alone, newer ones at the disk too.
     for (name, sums) in over_paths {
         let counts = disks.entry(name).or_default();
         *counts = [counts[0].max(sums[0]), counts[1].max(sums[1])];

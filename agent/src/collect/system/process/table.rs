@@ -14,9 +14,12 @@ use super::usage::{Group, Member};
 use crate::collect::system::files::{Odd, Proc, unreadable};
 use crate::config::Watched;
 
-/// How often all processes are looked at. In between only new ones and watched ones are: who has been seen twice
-/// rarely becomes another program, and to look at a thousand takes ten milliseconds.
-const ALL_EVERY: Duration = Duration::from_secs(30);
+/// How often all processes are looked at. In between only new ones and watched ones are: to look at a thousand takes
+/// twenty milliseconds.
+const ALL_EVERY: Duration = Duration::from_secs(60);
+
+/// How long a process is new: a script that prepares something first becomes the service it starts within this.
+const NEW_FOR: Duration = Duration::from_secs(60);
 
 /// Bytes of a file that are looked at: all of `stat`, and of a command line its first word.
 const LOOKED_AT: usize = 4096;
@@ -26,8 +29,8 @@ const LOOKED_AT: usize = 4096;
 pub(super) struct Table {
     proc: Proc,
     watched: Vec<Watched>,
-    /// Those that were there the last time.
-    listed: BTreeSet<u32>,
+    /// Those that were there the last time, in order.
+    listed: Vec<u32>,
     known: BTreeMap<u32, Known>,
     /// When those that are watched by number started: a later one of the same number is another.
     pinned: BTreeMap<u32, u64>,
@@ -41,7 +44,9 @@ struct Known {
     chosen: bool,
     /// It was in the group the last time.
     in_group: bool,
-    /// It was looked at twice: the first time may be between its start and its becoming another program.
+    /// Until when it is new.
+    new_until: Mono,
+    /// It was looked at again after it was new, and is unlikely to become another program.
     settled: bool,
 }
 
@@ -58,7 +63,7 @@ impl Table {
         Self {
             proc,
             watched,
-            listed: BTreeSet::new(),
+            listed: Vec::new(),
             known: BTreeMap::new(),
             pinned: BTreeMap::new(),
             all_at: None,
@@ -67,7 +72,7 @@ impl Table {
 
     /// Whether there was a process of this number the last time.
     pub(super) fn lives(&self, pid: u32) -> bool {
-        self.listed.contains(&pid)
+        self.listed.binary_search(&pid).is_ok()
     }
 
     /// Those that were asked for and are there, with their children and children's children.
@@ -78,10 +83,12 @@ impl Table {
         let listed = self.list()?;
         let before = std::mem::replace(&mut self.listed, listed.clone());
         let all = self.all_at.is_none_or(|at| now.since(at) >= ALL_EVERY);
+        // Those of the first look have mostly been there for long.
+        let new_until = now + if self.all_at.is_none() { Duration::ZERO } else { NEW_FOR };
         if all {
             self.all_at = Some(now);
         }
-        self.known.retain(|pid, _| listed.contains(pid));
+        self.known.retain(|pid, _| listed.binary_search(pid).is_ok());
         let (mut born, mut hidden, mut lost) = (BTreeSet::new(), None, None);
         let mut buffer = [0; LOOKED_AT];
         for pid in listed {
@@ -92,15 +99,18 @@ impl Table {
             match self.look(pid, &mut buffer) {
                 Ok(Some((stat, chosen))) => {
                     let old = old.filter(|old| old.stat.started == stat.started);
-                    if !before.contains(&pid) || (old.is_none() && self.known.contains_key(&pid)) {
+                    if before.binary_search(&pid).is_err() || (old.is_none() && self.known.contains_key(&pid))
+                    {
                         born.insert(pid);
                     }
                     let in_group = old.is_some_and(|old| old.in_group);
-                    self.known.insert(pid, Known { stat, chosen, in_group, settled: old.is_some() });
+                    let settled = old.is_some_and(|old| old.new_until <= now);
+                    let new_until = old.map_or(new_until, |old| old.new_until);
+                    self.known.insert(pid, Known { stat, chosen, in_group, new_until, settled });
                 }
                 Ok(None) => {
                     self.known.remove(&pid);
-                    self.listed.remove(&pid);
+                    self.listed.retain(|listed| *listed != pid);
                 }
                 Err(absence) if old.is_some_and(|old| old.in_group) => lost = Some(absence),
                 Err(absence) => hidden = hidden.or(Some(absence)),
@@ -115,15 +125,17 @@ impl Table {
         Ok(Found { group: group.collect(), hidden })
     }
 
-    /// Numbers of all processes.
-    fn list(&self) -> Result<BTreeSet<u32>, Absence> {
+    /// Numbers of all processes, in order.
+    fn list(&self) -> Result<Vec<u32>, Absence> {
         let dir = self.proc.path("");
         let entries = fs::read_dir(&dir).map_err(|error| unreadable(&dir, &error))?;
         let number = |entry: io::Result<fs::DirEntry>| match entry {
             Ok(entry) => entry.file_name().to_str().and_then(|name| name.parse().ok()).map(Ok),
             Err(error) => Some(Err(unreadable(&dir, &error))),
         };
-        entries.filter_map(number).collect()
+        let mut all = entries.filter_map(number).collect::<Result<Vec<u32>, _>>()?;
+        all.sort_unstable();
+        Ok(all)
     }
 
     /// One process, and whether it was asked for. `None`: it is gone.
