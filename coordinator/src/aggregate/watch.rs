@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fluxfleet_proto::clock::ClockOffset;
+use fluxfleet_proto::clock::{ClockOffset, Mono};
 use fluxfleet_proto::id::PeerId;
 use fluxfleet_proto::reading::HostSample;
 
@@ -21,33 +21,45 @@ struct Account {
     next: u64,
     received: u64,
     gaps: u64,
+    newest: Option<Mono>,
 }
 
 impl SampleMerge {
-    /// Adds a sample. One that was merged before changes nothing; numbers left out are counted as a gap.
-    pub fn sample(&mut self, agent: PeerId, clock: ClockOffset, sample: HostSample) {
+    /// Adds a sample. One that was merged before changes nothing (`false`); numbers left out are counted as a gap.
+    pub fn sample(&mut self, agent: PeerId, clock: ClockOffset, sample: HostSample) -> bool {
         let account = self.agents.entry(agent).or_default();
         if sample.seq < account.next {
-            return;
+            return false;
         }
         account.gaps = account.gaps.saturating_add(sample.seq - account.next);
         account.next = sample.seq.saturating_add(1);
         account.received += 1;
-        self.samples.push(PlacedSample {
-            agent,
-            at: clock.to_local(sample.taken),
-            error_ns: clock.error_ns,
-            sample,
-        });
+        let at = clock.to_local(sample.taken);
+        account.newest = account.newest.max(Some(at));
+        self.samples.push(PlacedSample { agent, at, error_ns: clock.error_ns, sample });
+        true
     }
 
-    /// Counts the samples up to `last` that have not come as taken and dropped.
-    pub fn gap(&mut self, agent: PeerId, last: u64) {
+    /// Counts the samples up to `last` that have not come as taken and dropped, and tells how many these are.
+    pub fn gap(&mut self, agent: PeerId, last: u64) -> u64 {
         let account = self.agents.entry(agent).or_default();
-        if last >= account.next {
-            account.gaps = account.gaps.saturating_add((last - account.next).saturating_add(1));
-            account.next = last.saturating_add(1);
+        if last < account.next {
+            return 0;
         }
+        let missed = (last - account.next).saturating_add(1);
+        account.gaps = account.gaps.saturating_add(missed);
+        account.next = last.saturating_add(1);
+        missed
+    }
+
+    /// The number of the next sample that an agent is expected to send; all before it have come or never will.
+    pub fn next(&self, agent: PeerId) -> u64 {
+        self.agents.get(&agent).map_or(0, |account| account.next)
+    }
+
+    /// When the newest sample received from an agent was taken.
+    pub fn newest(&self, agent: PeerId) -> Option<Mono> {
+        self.agents.get(&agent).and_then(|account| account.newest)
     }
 
     /// Samples received from an agent, and samples it took and could not deliver.
@@ -71,7 +83,6 @@ impl SampleMerge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fluxfleet_proto::clock::Mono;
     use fluxfleet_proto::reading::SystemReading;
     use fluxfleet_proto::units::Micros;
 
@@ -107,6 +118,24 @@ mod tests {
         assert_eq!(merge.account(b), (1, 0));
         let at: Vec<_> = merge.finish().iter().map(|s| s.at.as_nanos()).collect();
         assert_eq!(at, [15, 45, 55, 65]);
+    }
+
+    #[test]
+    fn what_comes_again_after_a_break_counts_once_and_what_came_is_no_gap() {
+        let a = PeerId(1);
+        let mut merge = SampleMerge::default();
+        assert_eq!((merge.next(a), merge.newest(a)), (0, None));
+        for seq in 0..4 {
+            assert!(merge.sample(a, CLOCK, sample(seq, 10)));
+        }
+        assert_eq!(merge.next(a), 4);
+        // 2 and 3 were not acknowledged; meanwhile the agent had to drop 2 to 5, of which 4 and 5 never came.
+        assert!(!merge.sample(a, CLOCK, sample(1, 10)));
+        assert_eq!(merge.gap(a, 5), 2);
+        assert_eq!(merge.gap(a, 5), 0);
+        assert!(merge.sample(a, CLOCK, sample(6, 90)));
+        assert_eq!(merge.account(a), (5, 2));
+        assert_eq!(merge.newest(a), Some(Mono::from_nanos(95)));
     }
 
     #[test]

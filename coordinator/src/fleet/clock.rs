@@ -24,6 +24,7 @@ const PENDING: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub struct ClockTracker {
     sent: u64,
+    burst: u64,
     due: Option<Mono>,
     pending: VecDeque<(u64, Mono)>,
     estimates: VecDeque<(Mono, ClockOffset)>,
@@ -37,7 +38,8 @@ impl ClockTracker {
         }
         let id = self.sent;
         self.sent += 1;
-        self.due = Some(now + if self.sent < BURST { BURST_PERIOD } else { PERIOD });
+        self.burst += 1;
+        self.due = Some(now + if self.burst < BURST { BURST_PERIOD } else { PERIOD });
         if self.pending.len() == PENDING {
             self.pending.pop_front();
         }
@@ -57,16 +59,30 @@ impl ClockTracker {
         }
     }
 
-    /// The estimate with the smallest error at `now`, its age counted in. `None` before the first answer.
-    pub fn offset(&self, now: Mono) -> Option<ClockOffset> {
+    /// Another stream to the same peer: forgets pings that are not answered and begins with a burst. Estimates stay,
+    /// with the error of their age.
+    pub fn renew(&mut self) {
+        self.pending.clear();
+        (self.burst, self.due) = (0, None);
+    }
+
+    /// The estimate with the smallest error at `when`, its distance from then counted in. `None` before the first
+    /// answer.
+    pub fn offset(&self, when: Mono) -> Option<ClockOffset> {
         let aged = |&(at, estimate): &(Mono, ClockOffset)| {
-            let age_ms = u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX);
+            let age_ms = u64::try_from(at.since(when).max(when.since(at)).as_millis()).unwrap_or(u64::MAX);
             ClockOffset {
                 error_ns: estimate.error_ns.saturating_add(age_ms.saturating_mul(DRIFT_NS_PER_MS)),
                 ..estimate
             }
         };
         self.estimates.iter().map(aged).min_by_key(|estimate| estimate.error_ns)
+    }
+
+    /// The estimate to place an instant of the peer's with: the best at that time, which is perhaps long before `now`.
+    pub fn offset_for(&self, taken: Mono, now: Mono) -> Option<ClockOffset> {
+        let when = self.offset(now)?.to_local(taken).min(now);
+        self.offset(when)
     }
 
     /// Whether the first burst has been answered, so that the estimate is as good as it gets at once.
@@ -117,6 +133,34 @@ mod tests {
         let mut tracker = ClockTracker::default();
         let sent: Vec<i64> = (0..4000).filter(|ms| tracker.ping(at(ms * 1000)).is_some()).collect();
         assert_eq!(sent, [0, 20, 40, 60, 80, 100, 120, 140, 1140, 2140, 3140]);
+    }
+
+    #[test]
+    fn what_was_taken_long_ago_is_placed_by_what_was_known_then() {
+        let mut tracker = ClockTracker::default();
+        answer(&mut tracker, 0, 10, 10, 0);
+        // Away for a minute, while the clocks drift apart by 3 ms.
+        tracker.renew();
+        answer(&mut tracker, 60_000_000, 10, 10, 3_000);
+        let (taken, now) = (at(1_000_000), at(60_000_100));
+        let offset = tracker.offset_for(taken, now).expect("answered");
+        assert_eq!(offset.offset_ns, 0);
+        assert!(offset.error_ns < 1_100 * DRIFT_NS_PER_MS, "a second from the ping: {}", offset.error_ns);
+        // Half a minute from both, either is as wrong as half a minute's drift.
+        let between = tracker.offset_for(at(30_000_000), now).expect("answered");
+        assert!(between.error_ns >= 29_000 * DRIFT_NS_PER_MS, "{}", between.error_ns);
+    }
+
+    #[test]
+    fn a_new_stream_begins_with_a_burst_and_forgets_what_was_not_answered() {
+        let mut tracker = ClockTracker::default();
+        let before: Vec<u64> = (0..4000).filter_map(|ms| tracker.ping(at(ms * 1000))).collect();
+        tracker.renew();
+        let last = *before.last().expect("some");
+        tracker.pong(ClockPong { id: last, received: at(1), sent: at(1) }, at(4_000_000));
+        assert_eq!(tracker.offset(at(4_000_000)), None);
+        let sent: Vec<u64> = (4000..4140).filter_map(|ms| tracker.ping(at(ms * 1000))).collect();
+        assert_eq!(sent, (last + 1..=last + 7).collect::<Vec<_>>());
     }
 
     #[test]
