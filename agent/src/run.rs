@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fluxfleet_proto::PROTOCOL_VERSION;
+use fluxfleet_proto::id::SessionId;
 use fluxfleet_proto::peer::AgentHello;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -26,11 +27,11 @@ const SAMPLES_AHEAD: usize = 8;
 ///
 /// # Errors
 /// When the configuration is wrong, when the coordinator cannot be reached or refuses this agent, and when
-/// the stream breaks. GPUs that cannot be read are no error; they are absent, with the reason.
+/// the stream breaks and the coordinator cannot be reached again. GPUs that cannot be read are no error; they are absent, with the reason.
 pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), AgentError> {
-    let Config { coordinator, host, gpus, connect_timeout } = config;
-    let coordinator =
-        Coordinator { uri: coordinator_uri(&coordinator)?, address: coordinator, connect_timeout };
+    let Config { coordinator, host, gpus, connect_timeout, reconnect_for } = config;
+    let uri = coordinator_uri(&coordinator)?;
+    let coordinator = Coordinator { uri, address: coordinator, connect_timeout, reconnect_for };
     if host.is_empty() {
         return Err(AgentError::NoHost);
     }
@@ -53,6 +54,8 @@ pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), AgentE
         host,
         software_version: env!("CARGO_PKG_VERSION").to_owned(),
         devices,
+        session: session()?,
+        run: None,
     };
     let sampling = async {
         sampler.run(period_seen, samples_in).await;
@@ -60,7 +63,13 @@ pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), AgentE
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        ended = Session::new(coordinator, period).run(channel, hello, samples, cancel) => ended,
+        ended = Session::new(coordinator, hello, period).run(channel, samples, cancel) => ended,
         () = sampling => Ok(()),
     }
+}
+
+fn session() -> Result<SessionId, AgentError> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|source| AgentError::NoRandom { source })?;
+    Ok(SessionId(u128::from_be_bytes(random)))
 }

@@ -1,7 +1,10 @@
 //! The stream to the coordinator.
 
+mod backoff;
 mod dial;
+mod line;
 mod outbound;
+mod ranges;
 mod ring;
 mod session;
 mod status;
@@ -22,4 +25,6 @@ pub(crate) struct Coordinator {
     pub(crate) address: String,
     /// How long to try to reach it, and to wait for its first word.
     pub(crate) connect_timeout: Duration,
+    /// How long to try to reach it again after the stream broke.
+    pub(crate) reconnect_for: Duration,
 }

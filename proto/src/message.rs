@@ -85,8 +85,10 @@ pub enum AgentReport {
     ClockPong(ClockPong),
     /// Samples, oldest first.
     Samples(Vec<HostSample>),
-    /// Samples dropped before they could be sent: first and last number, and why.
+    /// Samples dropped before they were acknowledged: first and last number, and why.
     Gap(u64, u64, String),
+    /// The agent ends for good.
+    Goodbye,
 }
 
 /// Coordinator to agent.
@@ -96,8 +98,8 @@ pub enum AgentCommand {
     Welcome(Welcome),
     /// Asks for a clock reading.
     ClockPing(u64),
-    /// Begin sampling with this period.
+    /// Begin sampling with this period; or, when the agent is back, send what is not acknowledged.
     Watch(Duration),
-    /// Samples up to and including this number are merged.
+    /// Samples up to and including this number are merged, or known to be dropped.
     Ack(u64),
 }
