@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::http;
+use crate::network::Network;
 use crate::process::{Ended, Process};
 use crate::results::Results;
 
@@ -82,6 +83,12 @@ impl Coordinator {
     /// Starts an agent process that joins under this host name.
     pub fn agent(&self, host: &str) -> Process {
         Process::start("fluxfleet-agent", &["--coordinator", &self.addr, "--host", host])
+    }
+
+    /// Starts an agent process that joins under this host name over a network.
+    pub fn agent_over(network: &Network, host: &str, args: &[&str]) -> Process {
+        let all = [&["--coordinator", &network.addr, "--host", host], args].concat();
+        Process::start("fluxfleet-agent", &all)
     }
 
     /// Waits for the end and reads the results.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`process`] | starts programs, reads their lines, signals them by id, ends them |
 //! | [`fleet`] | a simulated host, a coordinator with its workers and agents, a run without them |
+//! | [`network`] | a network that can be cut, stalled and restored |
 //! | [`fake`] | a worker that says over gRPC whatever a test wants, however false |
 //! | [`server`] | an inference server that answers whatever a test wants, however wrong |
 //! | [`real`] | inference servers that nobody here wrote |
@@ -17,6 +18,7 @@ pub mod access;
 pub mod fake;
 pub mod fleet;
 pub mod http;
+pub mod network;
 pub mod peers;
 pub mod process;
 pub mod real;
