@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
@@ -49,6 +50,11 @@ pub(crate) struct RunArgs {
     /// shows or by the program's file name, or by number; may be given several times
     #[arg(long = "process", value_name = "NAME|PID")]
     processes: Vec<Watched>,
+
+    /// How long to try to reach the coordinator again when the stream to it breaks; samples are taken and kept
+    /// meanwhile, those of the last ten minutes
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10m")]
+    reconnect_for: Duration,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -65,6 +71,9 @@ Exit codes:
   2    bad flags, or the address of --metrics cannot be listened on
   6    the coordinator cannot be reached, refused this agent, or was lost
   130  interrupted";
+
+/// No run lasts longer than this.
+const LONGEST: Duration = Duration::from_hours(1000);
 
 /// What is to be done.
 #[derive(Debug)]
@@ -104,6 +113,7 @@ impl RunArgs {
             gpus: self.gpus.into(),
             processes: self.processes,
             connect_timeout: CONNECT_TIMEOUT,
+            reconnect_for: self.reconnect_for,
             metrics,
         })
     }
@@ -120,6 +130,25 @@ impl From<Gpus> for GpuSource {
 
 fn address(text: &str) -> Result<String, InvalidAddress> {
     coordinator_uri(text).map(|_| text.to_owned())
+}
+
+/// A duration such as `500ms`, `10s`, `1.5m`, `1h`; a bare number means seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let seconds_per = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("has no unit I know; use ms, s, m or h as in 500ms or 10s".to_owned()),
+    };
+    let value: f64 =
+        digits.trim().parse().map_err(|_| "is not a duration; write it as 500ms, 10s, 2m or 1h")?;
+    Duration::try_from_secs_f64(value * seconds_per)
+        .ok()
+        .filter(|duration| *duration <= LONGEST)
+        .ok_or_else(|| format!("must be between 0s and {}h", LONGEST.as_secs() / 3600))
 }
 
 #[cfg(test)]
@@ -175,6 +204,18 @@ mod tests {
         assert!(error.to_string().contains("give --coordinator <HOST:PORT> to take part"), "{error}");
         assert!(error.to_string().contains("--metrics <ADDR>"), "{error}");
         assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn durations_have_units_and_bounds() {
+        let ms = |text| duration(text).map(|duration| duration.as_millis());
+        assert_eq!(
+            ["500ms", "10s", "1.5m", "1h", "7"].map(ms),
+            [500, 10_000, 90_000, 3_600_000, 7_000].map(Ok)
+        );
+        for text in ["", "soon", "10 days", "-1s", "1001h", "infs", "NaNs"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
     }
 
     #[test]

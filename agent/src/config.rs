@@ -14,6 +14,10 @@ use crate::exporter::MetricsPort;
 /// How long an agent tries to reach the coordinator unless told otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long an agent tries to reach the coordinator again after its stream broke unless told otherwise: as long as
+/// it keeps what it samples meanwhile.
+pub const RECONNECT_FOR: Duration = Duration::from_mins(10);
+
 /// What an agent needs to know.
 #[derive(Debug)]
 pub struct Config {
@@ -29,10 +33,13 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// Where Prometheus may read.
     pub metrics: Option<MetricsPort>,
+    /// How long to try to reach it again when the stream broke. Samples are taken and kept meanwhile.
+    pub reconnect_for: Duration,
 }
 
 impl Config {
-    /// An agent of this machine: its host name, the system's NVML, 30 s to reach the coordinator. The host
+    /// An agent of this machine: its host name, the system's NVML, 30 s to reach the coordinator and
+    /// 10 minutes to reach it again. The host
     /// name is empty when the system does not tell it, and an agent without one does not start.
     pub fn new(coordinator: impl Into<String>) -> Self {
         Self { coordinator: Some(coordinator.into()), ..Self::here() }
@@ -51,6 +58,7 @@ impl Config {
             processes: Vec::new(),
             connect_timeout: CONNECT_TIMEOUT,
             metrics: None,
+            reconnect_for: RECONNECT_FOR,
         }
     }
 }

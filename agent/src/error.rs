@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fluxfleet_proto::convert::InvalidMessage;
+use fluxfleet_proto::id::RunId;
 use thiserror::Error;
 
 use crate::config::InvalidAddress;
@@ -69,10 +70,16 @@ pub enum AgentError {
         /// What it said instead.
         reason: String,
     },
+    /// The system gives no random numbers.
+    #[error("could not make up a session id: {source}")]
+    NoRandom {
+        /// What the system said.
+        source: getrandom::Error,
+    },
     /// The stream ended before the coordinator closed it.
     #[error(
-        "lost the coordinator at {address}: {reason}; {unacked} samples were not confirmed; check that it still \
-         runs and the network in between"
+        "lost the coordinator at {address}: {reason}{}; {unacked} samples were not confirmed; check that it still \
+         runs and the network in between", again(.tried)
     )]
     Broken {
         /// The address.
@@ -81,6 +88,21 @@ pub enum AgentError {
         reason: String,
         /// Samples taken that the coordinator had not confirmed.
         unacked: usize,
+        /// How long it was tried to reach it again.
+        tried: Duration,
+    },
+    /// The coordinator that answers after a break conducts another run.
+    #[error(
+        "the coordinator at {address} conducts run {theirs} now, not {ours}, of which this agent was a part; start \
+         the agent anew to join it"
+    )]
+    OtherRun {
+        /// The address.
+        address: String,
+        /// The run this agent takes part in.
+        ours: RunId,
+        /// The coordinator's.
+        theirs: RunId,
     },
     /// The coordinator said what this release cannot understand.
     #[error("the coordinator at {address} sent a message that makes no sense: {source}")]
@@ -98,6 +120,14 @@ pub enum AgentError {
         /// The number it confirmed.
         acked: u64,
     },
+}
+
+fn again(tried: &Duration) -> String {
+    if tried.is_zero() {
+        String::new()
+    } else {
+        format!(", and it was not reached again within {}", seconds(tried))
+    }
 }
 
 fn seconds(tried: &Duration) -> String {

@@ -55,7 +55,11 @@ fn number(error: &AgentError) -> u8 {
         AgentError::Unreachable { .. }
         | AgentError::Refused { .. }
         | AgentError::NoCoordinator { .. }
-        | AgentError::Broken { .. } => NO_FLEET,
-        AgentError::Thread { .. } | AgentError::Protocol { .. } | AgentError::AckBeyond { .. } => INTERNAL,
+        | AgentError::Broken { .. }
+        | AgentError::OtherRun { .. } => NO_FLEET,
+        AgentError::Thread { .. }
+        | AgentError::NoRandom { .. }
+        | AgentError::Protocol { .. }
+        | AgentError::AckBeyond { .. } => INTERNAL,
     }
 }

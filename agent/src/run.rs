@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fluxfleet_proto::PROTOCOL_VERSION;
+use fluxfleet_proto::id::SessionId;
 use fluxfleet_proto::peer::AgentHello;
 use fluxfleet_proto::reading::HostSample;
 use tokio::sync::{mpsc, watch};
@@ -33,11 +34,14 @@ const MARKS_AHEAD: usize = 16;
 ///
 /// # Errors
 /// When the configuration is wrong, when the coordinator cannot be reached or refuses this agent, and when
-/// the stream breaks. GPUs that cannot be read are no error; they are absent, with the reason.
+/// the stream breaks and the coordinator cannot be reached again. GPUs that cannot be read are no error; they are absent, with the reason.
 pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), AgentError> {
-    let Config { coordinator, host, gpus, processes, connect_timeout, metrics } = config;
+    let Config { coordinator, host, gpus, processes, connect_timeout, reconnect_for, metrics } = config;
     let coordinator = match coordinator {
-        Some(address) => Some(Coordinator { uri: coordinator_uri(&address)?, address, connect_timeout }),
+        Some(address) => {
+            let uri = coordinator_uri(&address)?;
+            Some(Coordinator { uri, address, connect_timeout, reconnect_for })
+        }
         None if metrics.is_none() => return Err(AgentError::NothingToDo),
         None => None,
     };
@@ -55,17 +59,19 @@ pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), AgentE
     let (cadence, cadence_seen) = watch::channel(None);
     let (marks_in, marks) = mpsc::channel(MARKS_AHEAD);
     let sampler = Sampler::new(collectors, devices.clone().unwrap_or_default());
-    let session = coordinator.map(|c| (Session::new(c.clone(), cadence.clone(), marks_in.clone()), c));
     let hello = AgentHello {
         protocol_version: PROTOCOL_VERSION,
         host: host.clone(),
         software_version: env!("CARGO_PKG_VERSION").to_owned(),
         devices: devices.clone(),
+        session: session_id()?,
+        run: None,
     };
+    let session = coordinator.map(|c| (Session::new(c.clone(), hello, cadence.clone(), marks_in.clone()), c));
     let Some(port) = metrics else {
         drop((cadence, marks_in));
         return tokio::select! {
-            ended = stream(session, hello, samples, cancel) => ended,
+            ended = stream(session, samples, cancel) => ended,
             () = forever(sampler.run(cadence_seen, marks, samples_in)) => Ok(()),
         };
     };
@@ -83,7 +89,7 @@ pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), AgentE
     info!("readings for Prometheus are at http://{}/metrics", port.addr());
     let relay = Relay { samples, pace, asked: cadence_seen, onward, latest };
     tokio::select! {
-        ended = stream(session, hello, forwarded, cancel) => ended,
+        ended = stream(session, forwarded, cancel) => ended,
         () = forever(sampler.telling(calls).run(pace_seen, marks, samples_in)) => Ok(()),
         () = forever(relay.run()) => Ok(()),
         () = forever(port.serve(page)) => Ok(()),
@@ -93,7 +99,6 @@ pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), AgentE
 /// Converses with the coordinator to the end; where there is none, waits to be cancelled.
 async fn stream(
     session: Option<(Session, Coordinator)>,
-    hello: AgentHello,
     samples: mpsc::Receiver<HostSample>,
     cancel: CancellationToken,
 ) -> Result<(), AgentError> {
@@ -102,9 +107,15 @@ async fn stream(
         return Ok(());
     };
     match cancel.run_until_cancelled(dial(&coordinator)).await {
-        Some(channel) => session.run(channel?, hello, samples, cancel).await,
+        Some(channel) => session.run(channel?, samples, cancel).await,
         None => Ok(()),
     }
+}
+
+fn session_id() -> Result<SessionId, AgentError> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|source| AgentError::NoRandom { source })?;
+    Ok(SessionId(u128::from_be_bytes(random)))
 }
 
 /// What works beside the stream ends when the session's ends of the channels are gone, and the stream's result is what

@@ -1,8 +1,11 @@
 //! The stream to the coordinator.
 
+mod backoff;
 mod counts;
 mod dial;
+mod line;
 mod outbound;
+mod ranges;
 mod ring;
 mod session;
 mod status;
@@ -24,4 +27,6 @@ pub(crate) struct Coordinator {
     pub(crate) address: String,
     /// How long to try to reach it, and to wait for its first word.
     pub(crate) connect_timeout: Duration,
+    /// How long to try to reach it again after the stream broke.
+    pub(crate) reconnect_for: Duration,
 }

@@ -15,7 +15,7 @@ use fluxfleet_proto::metric::{GpuMetric, HostMetric};
 use fluxfleet_proto::reading::{
     Absence, AbsenceReason, GpuEvent, GpuEventKind, GpuReading, HostSample, Occasion, Reading,
 };
-use support::{Agent, Coordinator, network};
+use support::{Agent, Coordinator, Network};
 use tokio::io::AsyncWriteExt as _;
 use tonic::Status;
 
@@ -313,12 +313,12 @@ async fn a_coordinator_that_closes_before_watching_is_an_orderly_end_too() {
 #[tokio::test]
 async fn a_network_that_breaks_is_an_error_that_counts_what_was_not_confirmed() {
     let mut coordinator = Coordinator::start().await;
-    let (address, carry) = network(coordinator.address.clone()).await;
-    let agent = Agent::start(&address, two_gpus());
+    let network = Network::to(coordinator.address.clone()).await;
+    let agent = Agent::patient(&network.address, two_gpus(), Duration::ZERO);
     let mut stream = coordinator.welcomed().await;
     stream.one_sample().await;
     stream.one_sample().await;
-    carry.abort();
+    network.cut();
     let error = agent.ended().await.unwrap_err();
     assert!(matches!(error, AgentError::Broken { unacked: 2, .. }), "{error:?}");
 }
@@ -341,6 +341,7 @@ async fn a_cancelled_agent_says_goodbye() {
     stream.one_sample().await;
     agent.cancel.cancel();
     // `hear` fails on a stream that breaks, so this is an orderly end.
+    assert_eq!(stream.hear().await, Some(AgentReport::Goodbye));
     assert_eq!(stream.hear().await, None);
     drop(stream);
     agent.ended().await.unwrap();

@@ -5,9 +5,11 @@
 mod clock;
 mod event;
 mod partition;
+mod presence;
 mod registry;
 
 pub use clock::{ClockHistory, ClockStep, ClockTracker};
-pub use event::{AgentOutbox, Event, Outbox, Refusal, WorkerOutbox};
+pub use event::{AgentOutbox, Cut, Event, Leaving, Outbox, Refusal, Seat, WorkerOutbox};
 pub use partition::{Demand, Division, Portion, split, split_trial};
-pub use registry::{Agent, Fleet, MAX_SILENCE, Worker};
+pub use presence::{MAX_AWAY, Presence, Return};
+pub use registry::{Agent, Fading, Fleet, MAX_SILENCE, Worker};

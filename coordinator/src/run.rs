@@ -8,6 +8,7 @@
 //! makes of them is decided by [`TrialRun`], which is synchronous.
 
 mod conductor;
+mod gather;
 mod preflight;
 mod story;
 mod trial;

@@ -34,6 +34,10 @@ impl fmt::Display for PeerId {
     }
 }
 
+/// Tells one process of an agent from another on the same host: random, made when it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId(pub u128);
+
 /// A trial's number within the run, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TrialId(pub u32);

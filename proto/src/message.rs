@@ -96,8 +96,10 @@ pub enum AgentReport {
     ClockPong(ClockPong),
     /// Samples, oldest first.
     Samples(Vec<HostSample>),
-    /// Samples dropped before they could be sent: first and last number, and why.
+    /// Samples dropped before they were acknowledged: first and last number, and why.
     Gap(u64, u64, String),
+    /// The agent ends for good.
+    Goodbye,
 }
 
 /// Coordinator to agent.
@@ -107,10 +109,10 @@ pub enum AgentCommand {
     Welcome(Welcome),
     /// Asks for a clock reading.
     ClockPing(u64),
-    /// Begin sampling at this pace.
+    /// Begin sampling at this pace; or, when the agent is back, send what is not acknowledged.
     Watch(Cadence),
     /// Take a sample of this occasion, an edge of a trial, at this instant of the agent's clock, or at once.
     Mark(Occasion, Option<Mono>),
-    /// Samples up to and including this number are merged.
+    /// Samples up to and including this number are merged, or known to be dropped.
     Ack(u64),
 }

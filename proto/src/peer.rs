@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::id::{RunId, SessionId};
 use crate::reading::{Absence, Device};
 
 /// A worker's greeting.
@@ -34,4 +35,8 @@ pub struct AgentHello {
     pub software_version: String,
     /// The host's GPUs, or why they cannot be seen. An empty list: there are none.
     pub devices: Result<Vec<Device>, Absence>,
+    /// Its process.
+    pub session: SessionId,
+    /// The run it takes part in, when its stream broke and it comes back.
+    pub run: Option<RunId>,
 }

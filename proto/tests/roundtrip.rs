@@ -9,7 +9,7 @@ use fluxfleet_proto::clock::Mono;
 use fluxfleet_proto::convert::InvalidMessage;
 use fluxfleet_proto::failure::{FailureKind, NotSentReason};
 use fluxfleet_proto::health::{Ceiling, Health};
-use fluxfleet_proto::id::{PeerId, RunId, TrialId};
+use fluxfleet_proto::id::{PeerId, RunId, SessionId, TrialId};
 use fluxfleet_proto::latency::Latency;
 use fluxfleet_proto::load::{Limits, Load, OpenLoad, Warmup, WhenFull};
 use fluxfleet_proto::message::{
@@ -330,12 +330,14 @@ fn sample_of(occasion: Occasion) -> HostSample {
 
 #[test]
 fn agent_messages_survive_the_wire() {
-    let hello = |devices| {
+    let hello = |devices, run: Option<&str>| {
         AgentReport::Hello(AgentHello {
             protocol_version: 1,
             host: "h".into(),
             software_version: "0.1".into(),
             devices,
+            session: SessionId(7 << 100),
+            run: run.map(RunId::new),
         })
     };
     let device = Device::new("GPU-1", "n");
@@ -356,13 +358,14 @@ fn agent_messages_survive_the_wire() {
         Occasion::Event,
     ];
     for report in [
-        hello(Ok(vec![device, instance])),
-        hello(Ok(Vec::new())),
-        hello(Err(Absence::new(AbsenceReason::Lost, "no driver"))),
+        hello(Ok(vec![device, instance]), None),
+        hello(Ok(Vec::new()), Some("r")),
+        hello(Err(Absence::new(AbsenceReason::Lost, "no driver")), None),
         AgentReport::ClockPong(ClockPong { id: 1, received: at(2), sent: at(3) }),
         AgentReport::Samples(vec![sample()]),
         AgentReport::Samples(occasions.map(sample_of).into()),
         AgentReport::Gap(4, 9, "ring full".into()),
+        AgentReport::Goodbye,
     ] {
         assert_eq!(AgentReport::try_from(wire::AgentUp::from(report.clone())), Ok(report));
     }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::gpus::Gpus;
 use crate::http;
+use crate::network::Network;
 use crate::process::{Ended, Process, program};
 use crate::results::Results;
 
@@ -129,6 +130,12 @@ impl Coordinator {
         command.args(["--coordinator", &self.addr, "--host", host, "--nvml-lib"]).arg(library);
         command.env(fluxfleet_nvml::SCRIPT_VARIABLE, script);
         Process::spawn("fluxfleet-agent", command)
+    }
+
+    /// Starts an agent process that joins under this host name over a network.
+    pub fn agent_over(network: &Network, host: &str, args: &[&str]) -> Process {
+        let all = [&["--coordinator", &network.addr, "--host", host], args].concat();
+        Process::start("fluxfleet-agent", &all)
     }
 
     /// Waits for the end and reads the results.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`process`] | starts programs, reads their lines, signals them by id, ends them |
 //! | [`fleet`] | a simulated host, a coordinator with its workers and agents, a run without them |
+//! | [`network`] | a network that can be cut, stalled and restored |
 //! | [`fake`] | a worker that says over gRPC whatever a test wants, however false |
 //! | [`server`] | an inference server that answers whatever a test wants, however wrong |
 //! | [`gpus`] | scripted GPUs behind a library with NVML's C ABI |
@@ -24,6 +25,7 @@ pub mod fleet;
 pub mod gpus;
 pub mod http;
 pub mod net;
+pub mod network;
 pub mod peers;
 pub mod process;
 pub mod prometheus;

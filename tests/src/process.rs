@@ -197,6 +197,16 @@ impl Process {
         self.stdout.wait(&what, &self.stderr, |text| text.contains(needle).then_some(()));
     }
 
+    /// Waits for a whole line on standard error that has this text, and gives the line.
+    pub fn wait_stderr_line(&self, needle: &str) -> String {
+        let what = format!("a line with {needle:?} from {}", self.name);
+        let line = |text: &str| {
+            let whole = &text[..text.rfind('\n')?];
+            whole.lines().find(|line| line.contains(needle)).map(str::to_owned)
+        };
+        self.stderr.wait(&what, &self.stdout, line)
+    }
+
     /// Waits for a word on standard output that begins with `prefix`, and gives the rest of that word.
     pub fn wait_stdout_word(&self, prefix: &str) -> String {
         let what = format!("{prefix:?} from {}", self.name);

@@ -1,6 +1,7 @@
 //! Peers that die, hang or leave in the middle of a run: what they reported counts, what they did not is said.
 
 use fluxfleet_tests::fleet::{Coordinator, Sim};
+use fluxfleet_tests::network::Network;
 use fluxfleet_tests::process::{Process, eventually};
 use fluxfleet_tests::server::{Gate, Reply, Server};
 
@@ -116,7 +117,7 @@ fn a_worker_stopped_by_its_user_hands_in_what_it_has() {
 }
 
 #[test]
-fn a_killed_agent_leaves_its_samples() {
+fn a_killed_agent_is_away_until_the_end_and_leaves_its_samples() {
     let gate = Gate::default();
     // The baseline ends with the agent there; the batch is held until it is gone.
     let held = gate.clone();
@@ -134,10 +135,14 @@ fn a_killed_agent_leaves_its_samples() {
     let (_worker, agent) = (coordinator.worker("w"), coordinator.agent("gpu-host"));
     server.wait_posts("/batch-generate", 1);
     agent.signal("KILL");
-    coordinator.process.wait_stderr("lost agent gpu-host: ");
+    coordinator.process.wait_stderr("agent gpu-host is away (");
     gate.open();
     let (ended, results) = coordinator.results();
     ended.expect_code(0);
+    ended.expect_stderr(&[
+        "waiting for samples of agent gpu-host, 10 s at most",
+        "lost agent gpu-host: it was away at the run's end: ",
+    ]);
     assert_eq!(results.verdict(), "degraded");
     assert!(results.reasons().contains("the agent on gpu-host was lost: "), "{}", results.reasons());
     results.expect_items("baseline", 4, 0, 0);
@@ -147,6 +152,26 @@ fn a_killed_agent_leaves_its_samples() {
     let samples = results.0["system_metrics"].as_array().expect("an array").len() as u64;
     // Those of the normal lane; the slow one has some besides.
     assert!(samples > 0 && agent["samples"].as_u64() >= Some(samples), "{samples} samples are kept: {agent}");
+}
+
+#[test]
+fn an_agent_that_its_user_ends_is_lost_at_once_and_leaves_its_samples() {
+    let gate = Gate::default();
+    let server = Server::holding(4, &gate);
+    let out = tempfile::tempdir().expect("a directory");
+    let args = ["--agents", "1", "--requests", "6", "--sample-period", "50ms"];
+    let coordinator = Coordinator::start(&server.url(), out.path(), &args);
+    let (_worker, agent) = (coordinator.worker("w"), coordinator.agent("gpu-host"));
+    server.wait_posts("/generate", 6);
+    agent.signal("INT");
+    agent.end().expect_code(130);
+    coordinator.process.wait_stderr("lost agent gpu-host: its user ended it");
+    gate.open();
+    let (ended, results) = coordinator.results();
+    ended.expect_code(0);
+    assert!(!ended.stderr.contains("waiting for samples"), "{}", ended.stderr);
+    assert!(results.reasons().contains("the agent on gpu-host was lost: "), "{}", results.reasons());
+    assert_eq!(results.0["fleet"]["agents"][0]["gaps"], 0);
 }
 
 #[test]
@@ -182,7 +207,8 @@ fn workers_and_agents_stop_by_themselves_when_the_coordinator_dies() {
     let args = ["--workers", "2", "--agents", "1", "--requests", "1000000", "--concurrent", "4"];
     let coordinator = Coordinator::start(&sim.url, out.path(), &args);
     let workers = ["a", "b"].map(|name| coordinator.worker(name));
-    let agent = coordinator.agent("gpu-host");
+    let network = Network::to(&coordinator.addr);
+    let agent = Coordinator::agent_over(&network, "gpu-host", &["--reconnect-for", "2s"]);
     eventually("the load is on", || sim.completed("/generate") >= 20);
     coordinator.process.signal("KILL");
     for worker in workers {

@@ -4,7 +4,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
-use tonic::transport::{Channel, Endpoint};
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint, Uri};
 use tracing::warn;
 
 use super::Coordinator;
@@ -20,12 +21,8 @@ const KEEP_ALIVE_WITHIN: Duration = Duration::from_secs(20);
 /// Dials the coordinator, again and again until its time is up: it may start later than its agents, and its
 /// name may be known later still. Says so once.
 pub(crate) async fn dial(coordinator: &Coordinator) -> Result<Channel, AgentError> {
-    let Coordinator { uri, address, connect_timeout } = coordinator;
-    let endpoint = Endpoint::from(uri.clone())
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEP_ALIVE_EACH)
-        .keep_alive_timeout(KEEP_ALIVE_WITHIN)
-        .keep_alive_while_idle(true);
+    let Coordinator { uri, address, connect_timeout, .. } = coordinator;
+    let endpoint = endpoint(uri.clone());
     let deadline = Instant::now() + *connect_timeout;
     let mut wait = FIRST_WAIT;
     let mut reason = None;
@@ -55,6 +52,19 @@ pub(crate) async fn dial(coordinator: &Coordinator) -> Result<Channel, AgentErro
     }
 }
 
+/// Dials the coordinator once.
+pub(super) async fn connect(coordinator: &Coordinator) -> Result<Channel, Status> {
+    endpoint(coordinator.uri.clone()).connect().await.map_err(|error| Status::unavailable(innermost(&error)))
+}
+
+fn endpoint(uri: Uri) -> Endpoint {
+    Endpoint::from(uri)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE_EACH)
+        .keep_alive_timeout(KEEP_ALIVE_WITHIN)
+        .keep_alive_while_idle(true)
+}
+
 /// The last cause of an error; those above it say no more than that there was one.
 pub(super) fn innermost(error: &dyn Error) -> String {
     let mut cause = error;
@@ -71,7 +81,8 @@ mod tests {
     use tokio::net::TcpSocket;
 
     fn coordinator(address: &str, connect_timeout: Duration) -> Coordinator {
-        Coordinator { uri: coordinator_uri(address).unwrap(), address: address.to_owned(), connect_timeout }
+        let (uri, reconnect_for) = (coordinator_uri(address).unwrap(), Duration::ZERO);
+        Coordinator { uri, address: address.to_owned(), connect_timeout, reconnect_for }
     }
 
     /// An address where nobody listens, and the socket that keeps it free of others.

@@ -15,7 +15,7 @@ use fluxfleet_proto::reading::{HostSample, Occasion};
 use fluxfleet_proto::wire;
 use fluxfleet_proto::wire::fleet_server::{Fleet, FleetServer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -114,6 +114,16 @@ impl AgentStream {
         self.samples_until(|sample| sample.occasion == Occasion::Normal).await.pop().expect("the one found")
     }
 
+    /// Waits until the stream breaks.
+    pub(crate) async fn breaks(&mut self) {
+        while self.up.message().await.is_ok_and(|message| message.is_some()) {}
+    }
+
+    /// Ends the stream with a status.
+    pub(crate) async fn refuse(self, status: Status) {
+        self.down.send(Err(status)).await.expect("an agent that listens");
+    }
+
     pub(crate) async fn watch(&self, period: Duration) {
         let far = Duration::from_hours(2);
         self.tell(AgentCommand::Watch(Cadence { fast: far, normal: period, slow: far })).await;
@@ -124,7 +134,11 @@ impl AgentStream {
     }
 
     pub(crate) async fn welcome(&self) {
-        self.tell(AgentCommand::Welcome(Welcome { run: RunId::new("test-run"), peer: PeerId(1) })).await;
+        self.welcome_to("test-run").await;
+    }
+
+    pub(crate) async fn welcome_to(&self, run: &str) {
+        self.tell(AgentCommand::Welcome(Welcome { run: RunId::new(run), peer: PeerId(1) })).await;
     }
 }
 
@@ -169,6 +183,11 @@ pub(crate) struct Agent {
 impl Agent {
     /// Runs against `coordinator` with scripted GPUs.
     pub(crate) fn start(coordinator: &str, gpus: ScriptedCollector) -> Self {
+        Self::patient(coordinator, gpus, Duration::from_mins(10))
+    }
+
+    /// As [`start`](Self::start), with this long to reach the coordinator again.
+    pub(crate) fn patient(coordinator: &str, gpus: ScriptedCollector, reconnect_for: Duration) -> Self {
         let config = Config {
             coordinator: Some(coordinator.to_owned()),
             host: "gpu-1".to_owned(),
@@ -176,6 +195,7 @@ impl Agent {
             processes: Vec::new(),
             connect_timeout: Duration::from_secs(30),
             metrics: None,
+            reconnect_for,
         };
         Self::run(config)
     }
@@ -193,14 +213,43 @@ impl Agent {
     }
 }
 
-/// A network between an agent and a coordinator, to be cut by aborting the task.
-pub(crate) async fn network(to: String) -> (String, JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("an address").to_string();
-    let carry = tokio::spawn(async move {
-        let (mut agent, _) = listener.accept().await.expect("an agent");
-        let mut coordinator = TcpStream::connect(to).await.expect("a coordinator");
-        let _ = tokio::io::copy_bidirectional(&mut agent, &mut coordinator).await;
-    });
-    (address, carry)
+/// A network between an agent and a coordinator.
+pub(crate) struct Network {
+    pub(crate) address: String,
+    through: watch::Sender<(u64, bool)>,
+}
+
+impl Network {
+    pub(crate) async fn to(coordinator: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let (through, seen) = watch::channel((0, true));
+        tokio::spawn(async move {
+            while let Ok((mut agent, _)) = listener.accept().await {
+                let (mut seen, coordinator) = (seen.clone(), coordinator.clone());
+                let (cuts, flows) = *seen.borrow_and_update();
+                tokio::spawn(async move {
+                    if !flows {
+                        return;
+                    }
+                    let mut coordinator = TcpStream::connect(coordinator).await.expect("a coordinator");
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut agent, &mut coordinator) => {}
+                        _ = seen.wait_for(|&(now, _)| now != cuts) => {}
+                    }
+                });
+            }
+        });
+        Self { address, through }
+    }
+
+    /// Closes all connections, and new ones at once.
+    pub(crate) fn cut(&self) {
+        self.through.send_modify(|(cuts, flows)| (*cuts, *flows) = (*cuts + 1, false));
+    }
+
+    /// Lets new connections through.
+    pub(crate) fn restore(&self) {
+        self.through.send_modify(|(_, flows)| *flows = true);
+    }
 }

@@ -32,28 +32,45 @@ struct Account {
     next: u64,
     received: u64,
     gaps: u64,
+    newest: Option<Mono>,
 }
 
 impl SampleMerge {
-    /// Adds a sample. One that was merged before changes nothing; numbers left out are counted as a gap.
-    pub fn sample(&mut self, agent: PeerId, arrived: Mono, sample: HostSample) {
+    /// Adds a sample, taken at `taken` by what is known of the agent's clock now. One that was merged before changes
+    /// nothing (`false`); numbers left out are counted as a gap.
+    pub fn sample(&mut self, agent: PeerId, arrived: Mono, taken: Mono, sample: HostSample) -> bool {
         let account = self.agents.entry(agent).or_default();
         if sample.seq < account.next {
-            return;
+            return false;
         }
         account.gaps = account.gaps.saturating_add(sample.seq - account.next);
         account.next = sample.seq.saturating_add(1);
         account.received += 1;
+        account.newest = account.newest.max(Some(taken));
         self.samples.push((agent, arrived, sample));
+        true
     }
 
-    /// Counts the samples up to `last` that have not come as taken and dropped.
-    pub fn gap(&mut self, agent: PeerId, last: u64) {
+    /// Counts the samples up to `last` that have not come as taken and dropped, and tells how many these are.
+    pub fn gap(&mut self, agent: PeerId, last: u64) -> u64 {
         let account = self.agents.entry(agent).or_default();
-        if last >= account.next {
-            account.gaps = account.gaps.saturating_add((last - account.next).saturating_add(1));
-            account.next = last.saturating_add(1);
+        if last < account.next {
+            return 0;
         }
+        let missed = (last - account.next).saturating_add(1);
+        account.gaps = account.gaps.saturating_add(missed);
+        account.next = last.saturating_add(1);
+        missed
+    }
+
+    /// The number of the next sample that an agent is expected to send; all before it have come or never will.
+    pub fn next(&self, agent: PeerId) -> u64 {
+        self.agents.get(&agent).map_or(0, |account| account.next)
+    }
+
+    /// When the newest sample received from an agent was taken.
+    pub fn newest(&self, agent: PeerId) -> Option<Mono> {
+        self.agents.get(&agent).and_then(|account| account.newest)
     }
 
     /// Samples received from an agent, and samples it took and could not deliver.
@@ -135,13 +152,13 @@ mod tests {
     fn repetitions_count_once_and_holes_count_as_gaps() {
         let (a, b) = (PeerId(1), PeerId(2));
         let mut merge = SampleMerge::default();
-        merge.sample(b, at(0), sample(0, 50));
-        merge.sample(a, at(0), sample(0, 10));
-        merge.sample(a, at(0), sample(0, 10));
-        merge.sample(a, at(0), sample(3, 40));
+        merge.sample(b, at(0), at(0), sample(0, 50));
+        merge.sample(a, at(0), at(0), sample(0, 10));
+        merge.sample(a, at(0), at(0), sample(0, 10));
+        merge.sample(a, at(0), at(0), sample(3, 40));
         merge.gap(a, 6);
         merge.gap(a, 6);
-        merge.sample(a, at(0), sample(7, 60));
+        merge.sample(a, at(0), at(0), sample(7, 60));
         assert_eq!(merge.account(a), (3, 5));
         assert_eq!(merge.account(b), (1, 0));
         let placed = merge.finish(give_or_take(1));
@@ -151,11 +168,29 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_again_after_a_break_counts_once_and_what_came_is_no_gap() {
+        let a = PeerId(1);
+        let mut merge = SampleMerge::default();
+        assert_eq!((merge.next(a), merge.newest(a)), (0, None));
+        for seq in 0..4 {
+            assert!(merge.sample(a, at(0), at(15), sample(seq, 10)));
+        }
+        assert_eq!(merge.next(a), 4);
+        // 2 and 3 were not acknowledged; meanwhile the agent had to drop 2 to 5, of which 4 and 5 never came.
+        assert!(!merge.sample(a, at(0), at(15), sample(1, 10)));
+        assert_eq!(merge.gap(a, 5), 2);
+        assert_eq!(merge.gap(a, 5), 0);
+        assert!(merge.sample(a, at(0), at(95), sample(6, 90)));
+        assert_eq!(merge.account(a), (5, 2));
+        assert_eq!(merge.newest(a), Some(Mono::from_nanos(95)));
+    }
+
+    #[test]
     fn an_absurd_number_is_counted_and_stops_nothing() {
         let a = PeerId(1);
         let mut merge = SampleMerge::default();
         merge.gap(a, u64::MAX);
-        merge.sample(a, at(0), sample(u64::MAX, 10));
+        merge.sample(a, at(0), at(0), sample(u64::MAX, 10));
         merge.gap(a, u64::MAX);
         assert_eq!(merge.account(a), (1, u64::MAX));
     }
@@ -165,7 +200,7 @@ mod tests {
         let a = PeerId(1);
         let mut merge = SampleMerge::default();
         for (seq, taken) in [100, 200, 60, 300].into_iter().enumerate() {
-            merge.sample(a, at(0), sample(seq as u64, taken));
+            merge.sample(a, at(0), at(0), sample(seq as u64, taken));
         }
         let placed = merge.finish(give_or_take(1));
         let seqs: Vec<_> = placed.iter().map(|s| s.sample.seq).collect();
@@ -180,7 +215,9 @@ mod tests {
     fn neighbours_narrow_what_a_clock_leaves_open() {
         let a = PeerId(1);
         let mut merge = SampleMerge::default();
-        (0..3).for_each(|seq| merge.sample(a, at(0), sample(seq, 100 * i64::try_from(seq).unwrap())));
+        for seq in 0..3 {
+            merge.sample(a, at(0), at(0), sample(seq, 100 * i64::try_from(seq).unwrap()));
+        }
         let unsure = |_, taken: Mono, _| {
             let wide = if taken == at(100) { 1_000 } else { 1 };
             Some(Span {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use fluxfleet_proto::PROTOCOL_VERSION;
 use fluxfleet_proto::clock::{ClockOffset, Mono};
 use fluxfleet_proto::failure::{FailureKind, NotSentReason};
-use fluxfleet_proto::id::{PeerId, RunId, TrialId};
+use fluxfleet_proto::id::{PeerId, RunId, SessionId, TrialId};
 use fluxfleet_proto::metric::{GpuMetric, HostMetric};
 use fluxfleet_proto::peer::{AgentHello, WorkerHello};
 use fluxfleet_proto::reading::{
@@ -338,6 +338,8 @@ pub(crate) fn agent(peer: PeerId, host: &str) -> AgentOutcome {
             host: host.into(),
             software_version: "0.1.0".into(),
             devices: Ok((0..2).map(device).collect()),
+            session: SessionId(1),
+            run: None,
         },
         clock: Some(peer_clock(2_000, 80_000)),
         lost: None,

@@ -62,6 +62,7 @@ pub struct ClockStep {
 #[derive(Clone, Debug, Default)]
 pub struct ClockTracker {
     sent: u64,
+    burst: u64,
     due: Option<Mono>,
     pending: VecDeque<(u64, Mono)>,
     exchanges: u64,
@@ -77,7 +78,8 @@ impl ClockTracker {
         }
         let id = self.sent;
         self.sent += 1;
-        self.due = Some(now + if self.sent < BURST { BURST_PERIOD } else { PERIOD });
+        self.burst += 1;
+        self.due = Some(now + if self.burst < BURST { BURST_PERIOD } else { PERIOD });
         if self.pending.len() == PENDING {
             self.pending.pop_front();
         }
@@ -101,6 +103,19 @@ impl ClockTracker {
     pub fn offset_at(&self, at: Mono) -> Option<ClockOffset> {
         let (least, most) = self.known.possible(at).map(|s: &Segment| s.between(at)).reduce(hull)?;
         Some(offset(least, most))
+    }
+
+    /// Another stream to the same peer: forgets pings that are not answered and begins with a burst. What is known
+    /// stays.
+    pub fn renew(&mut self) {
+        self.pending.clear();
+        (self.burst, self.due) = (0, None);
+    }
+
+    /// The estimate to place an instant of the peer's with: the best at that time, which is perhaps long before `now`.
+    pub fn offset_for(&self, taken: Mono, now: Mono) -> Option<ClockOffset> {
+        let when = self.offset_at(now)?.to_local(taken).min(now);
+        self.offset_at(when)
     }
 
     /// Whether the first burst has been answered, so that the estimate is as good as it gets at once.

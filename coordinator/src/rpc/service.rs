@@ -6,7 +6,6 @@ use std::time::Duration;
 use fluxfleet_proto::PROTOCOL_VERSION;
 use fluxfleet_proto::clock::Clock;
 use fluxfleet_proto::convert::InvalidMessage;
-use fluxfleet_proto::id::PeerId;
 use fluxfleet_proto::message::{AgentCommand, AgentReport, WorkerCommand, WorkerReport};
 use fluxfleet_proto::wire;
 use tokio::sync::{mpsc, oneshot};
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::down::Down;
-use crate::fleet::{Event, Outbox, Refusal};
+use crate::fleet::{Event, Leaving, Outbox, Refusal};
 
 /// A stream that has not said who it is by then is closed.
 const GREETING_PATIENCE: Duration = Duration::from_secs(10);
@@ -33,12 +32,12 @@ impl Service {
     }
 
     /// Lets the owner register a peer.
-    async fn register(
+    async fn register<P>(
         &self,
-        event: impl FnOnce(oneshot::Sender<Result<PeerId, Refusal>>) -> Event,
-    ) -> Result<PeerId, Status> {
+        event: impl FnOnce(oneshot::Sender<Result<P, Refusal>>) -> Event,
+    ) -> Result<P, Status> {
         let (reply, answer) = oneshot::channel();
-        let over = || Status::unavailable("the run is over");
+        let over = || Status::failed_precondition("the run is over");
         self.events.send(event(reply)).await.map_err(|_| over())?;
         answer.await.map_err(|_| over())?.map_err(|refusal| refuse(&refusal))
     }
@@ -46,24 +45,26 @@ impl Service {
     /// Reads a stream to its end, turning each message into an event.
     fn read<W, R>(
         &self,
-        peer: PeerId,
         mut up: Streaming<W>,
         last_word: mpsc::Sender<Status>,
         event: impl Fn(R) -> Event + Send + 'static,
+        left: impl FnOnce(Leaving, String) -> Event + Send + 'static,
     ) where
         W: Send + 'static,
         R: TryFrom<W, Error = InvalidMessage> + Send + 'static,
     {
         let (events, cancel) = (self.events.clone(), self.cancel.clone());
         tokio::spawn(async move {
-            let why = loop {
+            let (how, why) = loop {
                 let message = tokio::select! {
                     () = cancel.cancelled() => return,
                     message = up.next() => message,
                 };
                 match message {
-                    None => break "it closed its stream".to_owned(),
-                    Some(Err(status)) => break format!("its stream broke: {}", status.message()),
+                    None => break (Leaving::Broke, "it closed its stream".to_owned()),
+                    Some(Err(status)) => {
+                        break (Leaving::Broke, format!("its stream broke: {}", status.message()));
+                    }
                     Some(Ok(wire)) => match R::try_from(wire) {
                         Ok(report) => {
                             if events.send(event(report)).await.is_err() {
@@ -72,12 +73,13 @@ impl Service {
                         }
                         Err(invalid) => {
                             let _ = last_word.try_send(nonsense(&invalid));
-                            break format!("it sent a message that makes no sense: {invalid}");
+                            let why = format!("it sent a message that makes no sense: {invalid}");
+                            break (Leaving::ForGood, why);
                         }
                     },
                 }
             };
-            let _ = events.send(Event::Left(peer, why)).await;
+            let _ = events.send(left(how, why)).await;
         });
     }
 }
@@ -85,8 +87,10 @@ impl Service {
 fn refuse(refusal: &Refusal) -> Status {
     let text = refusal.to_string();
     match refusal {
-        Refusal::Version { .. } | Refusal::TooLate(_) => Status::failed_precondition(text),
-        Refusal::NameTaken(..) => Status::already_exists(text),
+        Refusal::Version { .. } | Refusal::TooLate(_) | Refusal::OtherRun { .. } | Refusal::GivenUp(_) => {
+            Status::failed_precondition(text)
+        }
+        Refusal::NameTaken(..) | Refusal::OtherSession(_) => Status::already_exists(text),
         Refusal::BadGreeting(_) => Status::invalid_argument(text),
     }
 }
@@ -144,11 +148,13 @@ impl wire::fleet_server::Fleet for Service {
         };
         let who = format!("worker {} at {from}", hello.name);
         let (outbox, commands) = Outbox::new();
+        let cut = outbox.when_cut();
         let peer = self.register(|reply| Event::WorkerJoins(hello, outbox, reply)).await;
         let peer = self.notice_refusal(&who, peer).await?;
         let (last_word, word) = mpsc::channel(1);
-        self.read(peer, up, last_word, move |report| Event::Worker(peer, report, Clock::now()));
-        Ok(Response::new(Down::new(commands, word)))
+        let event = move |report| Event::Worker(peer, report, Clock::now());
+        self.read(up, last_word, event, move |_, why| Event::Left(peer, why));
+        Ok(Response::new(Down::new(commands, word, cut)))
     }
 
     async fn watch(
@@ -163,11 +169,13 @@ impl wire::fleet_server::Fleet for Service {
         };
         let who = format!("agent {} at {from}", hello.host);
         let (outbox, commands) = Outbox::new();
-        let peer = self.register(|reply| Event::AgentJoins(hello, outbox, reply)).await;
-        let peer = self.notice_refusal(&who, peer).await?;
+        let cut = outbox.when_cut();
+        let seat = self.register(|reply| Event::AgentJoins(hello, outbox, reply)).await;
+        let seat = self.notice_refusal(&who, seat).await?;
         let (last_word, word) = mpsc::channel(1);
-        self.read(peer, up, last_word, move |report| Event::Agent(peer, report, Clock::now()));
-        Ok(Response::new(Down::new(commands, word)))
+        let event = move |report| Event::Agent(seat, report, Clock::now());
+        self.read(up, last_word, event, move |how, why| Event::AgentLeft(seat, how, why));
+        Ok(Response::new(Down::new(commands, word, cut)))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use super::{Interrupt, RunError};
 use crate::aggregate::{RecordSpool, RunOutcome, SampleMerge};
-use crate::fleet::{Event, Fleet};
+use crate::fleet::{Event, Fading, Fleet, Leaving, Return, Seat};
 use crate::live::{self, Live};
 use crate::plan::{FleetPlan, Plan};
 
@@ -48,6 +48,8 @@ pub(super) struct Conductor<'a> {
     pub(super) began: (Duration, Mono),
     pub(super) last_live: Mono,
     pub(super) assembled: bool,
+    /// When the last trial ended.
+    pub(super) trial_ended: Option<Mono>,
     /// Workers that were asked for their ceiling, and what they said.
     pub(super) calibrated: BTreeSet<PeerId>,
     /// See `calibrated`.
@@ -86,6 +88,7 @@ pub async fn conduct(plan: Plan, rig: Rig<'_>) -> Result<RunOutcome, RunError> {
         began,
         last_live: began.1,
         assembled: false,
+        trial_ended: None,
         calibrated: BTreeSet::new(),
         ceilings: BTreeMap::new(),
     };
@@ -129,9 +132,15 @@ impl Conductor<'_> {
                 () = self.rig.interrupt.soft.cancelled(), if !soft => return Ok(Happening::Interrupted),
                 _ = self.ticks.tick() => {
                     let now = Clock::now();
-                    if let Some((peer, why)) = self.fleet.tick(self.plan.cadence(), now).into_iter().next() {
-                        self.lose(peer, &why);
-                        return Ok(Happening::Lost(peer));
+                    for (peer, fading, why) in self.fleet.tick(self.plan.cadence(), now) {
+                        match fading {
+                            Fading::Away => self.leave(peer, &why),
+                            Fading::Lost => {
+                                self.fleet.cut(peer, &why);
+                                self.lose(peer, &why);
+                                return Ok(Happening::Lost(peer));
+                            }
+                        }
                     }
                     // An interrupt noticed elsewhere, as during a pause, must reach the trial too.
                     return Ok(if soft { Happening::Interrupted } else { Happening::Tick });
@@ -151,24 +160,24 @@ impl Conductor<'_> {
                 let _ = reply.send(self.fleet.join_worker(hello, outbox, now));
             }
             Event::AgentJoins(hello, outbox, reply) => {
+                let news = hello.run.is_none();
                 let absent = hello.devices.as_ref().err().map(|a| (hello.host.clone(), a.to_string()));
                 let joined = self.fleet.join_agent(hello, outbox, now);
-                if let (Ok(_), Some((host, why))) = (&joined, absent) {
+                if let (Ok(_), Some((host, why)), true) = (&joined, absent, news) {
                     self.rig
                         .live
                         .note(&format!("agent {host} sees no GPU ({why}); its system metrics go on"));
                 }
+                if let Ok(seat) = &joined {
+                    self.ack_samples(seat.peer);
+                }
                 let _ = reply.send(joined);
             }
+            Event::AgentLeft(seat, ..) if !self.fleet.seated(seat) => {}
+            Event::AgentLeft(seat, Leaving::Broke, why) => self.leave(seat.peer, &why),
             Event::Notice(text) => self.rig.live.note(&text),
-            Event::Left(peer, why) => {
-                if assembling && !self.assembled {
-                    let name = self.fleet.name(peer);
-                    self.rig.live.note(&format!("{name} left again: {why}"));
-                    self.fleet.forget(peer);
-                } else if self.lose(peer, &why) {
-                    return Some(Happening::Lost(peer));
-                }
+            Event::Left(peer, why) | Event::AgentLeft(Seat { peer, .. }, Leaving::ForGood, why) => {
+                return self.part(peer, &why, assembling);
             }
             Event::Worker(peer, report, at) => {
                 self.fleet.heard(peer, at);
@@ -179,39 +188,62 @@ impl Conductor<'_> {
                     report => return Some(Happening::Report(peer, report)),
                 }
             }
-            Event::Agent(peer, report, at) => self.agent(peer, report, at),
+            Event::Agent(seat, report, at) => {
+                if self.fleet.heard_agent(seat, at) {
+                    if report == AgentReport::Goodbye {
+                        return self.part(seat.peer, "its user ended it", assembling);
+                    }
+                    self.agent(seat.peer, report, at);
+                }
+            }
         }
         None
     }
 
+    /// A peer left for good.
+    fn part(&mut self, peer: PeerId, why: &str, assembling: bool) -> Option<Happening> {
+        if assembling && !self.assembled {
+            let name = self.fleet.name(peer);
+            self.rig.live.note(&format!("{name} left again: {why}"));
+            self.fleet.forget(peer);
+            return None;
+        }
+        self.lose(peer, why).then_some(Happening::Lost(peer))
+    }
+
     fn agent(&mut self, peer: PeerId, report: AgentReport, at: Mono) {
-        self.fleet.heard(peer, at);
         match report {
-            AgentReport::Hello(_) => {}
+            AgentReport::Hello(_) | AgentReport::Goodbye => {}
             AgentReport::ClockPong(pong) => self.clock_answers(peer, pong, at),
             AgentReport::Samples(samples) => {
-                // Samples are asked for only once the clock is known.
-                if self.fleet.offset(peer, at).is_none() {
-                    return;
-                }
-                let last = samples.last().map(|s| s.seq);
                 let host = self.fleet.agent(peer).map(|a| a.hello.host.clone()).unwrap_or_default();
                 for sample in samples {
-                    for event in &sample.events {
-                        self.rig.live.note(&live::gpu_event(&host, event, self.plan.output.lang));
+                    // Samples are asked for only once the clock is known.
+                    let Some(clock) = self.fleet.offset_for(peer, sample.taken, at) else { return };
+                    let taken = clock.to_local(sample.taken);
+                    let events = sample.events.clone();
+                    if !self.samples.sample(peer, at, taken, sample) {
+                        continue;
                     }
-                    self.samples.sample(peer, at, sample);
+                    for event in events {
+                        self.rig.live.note(&live::gpu_event(&host, &event, self.plan.output.lang));
+                    }
+                    if let Some(back) = self.fleet.sampled(peer, taken) {
+                        self.note_return(peer, back);
+                    }
                 }
-                if let Some(last) = last {
-                    self.fleet.ack_samples(peer, last);
-                }
+                self.ack_samples(peer);
             }
             AgentReport::Gap(first, last, reason) => {
-                self.samples.gap(peer, last);
-                let name = self.fleet.name(peer);
-                self.rig
-                    .live
-                    .note(&format!("{name} dropped {} samples: {reason}", (last - first).saturating_add(1)));
+                // What has arrived all the same, on a stream that broke later, is no loss.
+                let missed = self.samples.gap(peer, last);
+                if missed > 0 {
+                    let name = self.fleet.name(peer);
+                    self.rig
+                        .live
+                        .note(&format!("{name} dropped {missed} samples from number {first} on: {reason}"));
+                }
+                self.ack_samples(peer);
             }
         }
     }
@@ -225,6 +257,31 @@ impl Conductor<'_> {
             step.by_ns as f64 / 1e9,
             step.between.1.since(step.between.0).as_secs_f64(),
         ));
+    }
+
+    fn ack_samples(&self, peer: PeerId) {
+        if let Some(last) = self.samples.next(peer).checked_sub(1) {
+            self.fleet.ack_samples(peer, last);
+        }
+    }
+
+    /// Marks an agent as away and says so once.
+    fn leave(&mut self, peer: PeerId, why: &str) {
+        let before = self.fleet.arrive(peer);
+        if let Some(back) = before {
+            self.note_return(peer, back);
+        }
+        if self.fleet.leave(peer, why) {
+            let name = self.fleet.name(peer);
+            self.rig.live.note(&format!("{name} is away ({why}); it keeps its samples until it is back"));
+        }
+    }
+
+    /// Says how an agent came back.
+    pub(super) fn note_return(&mut self, peer: PeerId, Return { away, late }: Return) {
+        let name = self.fleet.name(peer);
+        let s = away.as_secs_f64();
+        self.rig.live.note(&format!("{name} is back after {s:.0} s; {late} samples came late"));
     }
 
     /// Marks a peer as vanished and says so once.

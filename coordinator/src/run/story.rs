@@ -52,6 +52,7 @@ impl Conductor<'_> {
             };
             outcomes.push(StrategyOutcome { planned, ending });
         }
+        self.gather().await?;
         self.rig.live.finish();
         Ok(self.outcome(outcomes))
     }
@@ -151,6 +152,7 @@ impl Conductor<'_> {
         }
         let trial = TrialId(u32::try_from(index).unwrap_or(u32::MAX));
         let outcome = self.trial(trial, planned).await?;
+        self.trial_ended = Some(Clock::now());
         if self.fleet.agents().next().is_some() && !self.stopped() {
             // The sample that covers the trial's last moments is taken after them.
             self.while_waiting(tokio::time::sleep(self.plan.sample_period + TICK * 5)).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::common::{mono, nanos, non_zero, text};
 use super::sample::occasion_to_wire;
 use super::{InvalidMessage, out_of_range, require};
-use crate::id::TrialId;
+use crate::id::{RunId, SessionId, TrialId};
 use crate::message::{AgentCommand, AgentReport, Cadence};
 use crate::peer::AgentHello;
 use crate::reading::{Device, GpuUuid, Occasion};
@@ -24,6 +24,7 @@ impl From<AgentReport> for wire::AgentUp {
             AgentReport::Gap(first_seq, last_seq, reason) => {
                 Up::Gap(wire::Gap { first_seq, last_seq, reason })
             }
+            AgentReport::Goodbye => Up::Goodbye(wire::Goodbye {}),
         };
         Self { message: Some(message) }
     }
@@ -42,6 +43,7 @@ impl TryFrom<wire::AgentUp> for AgentReport {
                 return Err(out_of_range("last_seq", g.last_seq, "at least first_seq"));
             }
             Up::Gap(g) => Self::Gap(g.first_seq, g.last_seq, g.reason),
+            Up::Goodbye(wire::Goodbye {}) => Self::Goodbye,
         })
     }
 }
@@ -104,6 +106,8 @@ impl From<AgentHello> for wire::AgentHello {
             software_version: h.software_version,
             devices: devices.into_iter().map(Into::into).collect(),
             gpus_absent,
+            session: h.session.0.to_be_bytes().to_vec(),
+            run_id: h.run.map(|run| run.as_str().to_owned()),
         }
     }
 }
@@ -119,8 +123,15 @@ impl TryFrom<wire::AgentHello> for AgentHello {
                 Some(absence) => Err(absence.try_into()?),
                 None => Ok(h.devices.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?),
             },
+            session: session(&h.session)?,
+            run: h.run_id.map(RunId::new),
         })
     }
+}
+
+fn session(bytes: &[u8]) -> Result<SessionId, InvalidMessage> {
+    let bytes = bytes.try_into().map_err(|_| out_of_range("session", bytes.len(), "16 bytes long"))?;
+    Ok(SessionId(u128::from_be_bytes(bytes)))
 }
 
 impl From<Device> for wire::Device {
