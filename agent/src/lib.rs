@@ -9,9 +9,10 @@
 //!  sampler   grid of start + k x period  ---->  HostSample, numbered from 0
 //!                                                          |  bounded channel
 //!  session   one owner of the ring and of what the coordinator said
-//!            ring: kept until acked, 10 minutes, what falls out unsent becomes a counted Gap
+//!            ring: kept until acked, 10 minutes, what falls out becomes a counted Gap
 //!                                                          |  reports        pongs, stamped as they leave
 //!  outbound  one gRPC request stream <---------------------+----------------------+
+//!            it breaks: sampling goes on, the session dials again and sends what is not acked
 //! ```
 //!
 //! | module | duty |

@@ -53,8 +53,10 @@ impl Held {
     fn ends_whole(self) -> Ended {
         let (ended, results) = self.ends_with_every_sample();
         ended.expect_code(0);
-        results.expect_sound();
         results.expect_items("baseline", 8, 0, 0);
+        // A busy machine may well make the load late; the agent and the peers' presence are no reason for a doubt.
+        let reasons = results.reasons();
+        assert!(!reasons.contains("agent") && !reasons.contains("lost"), "{reasons}");
         ended
     }
 
@@ -173,7 +175,8 @@ fn a_coordinator_that_stands_still_until_it_is_taken_for_gone_misses_no_sample()
     held.coordinator.process.signal("STOP");
     held.agent.wait_stderr("broke (nothing was heard from it for 10 s)");
     held.coordinator.process.signal("CONT");
-    assert!(held.back() > 0);
+    // How many came late is open: the stream that the agent gave up may be read to its end first.
+    held.back();
     // The worker, which does not come back, may have taken it for gone too.
     held.ends_with_every_sample();
 }
