@@ -90,6 +90,20 @@ impl AgentStream {
         }
     }
 
+    /// As [`samples`](Self::samples), with a ping each second meanwhile, as a coordinator sends them: an agent takes one
+    /// that says nothing for gone.
+    async fn samples_kept_alive(&mut self) -> Vec<HostSample> {
+        loop {
+            match tokio::time::timeout(Duration::from_secs(1), self.hear()).await {
+                Ok(Some(AgentReport::Samples(samples))) => return samples,
+                Ok(Some(AgentReport::ClockPong(_))) => {}
+                Ok(other) => panic!("not samples: {other:?}"),
+                Err(_) => {}
+            }
+            self.tell(AgentCommand::ClockPing(0)).await;
+        }
+    }
+
     /// Samples up to the first that is as `wanted`, which is the last.
     pub(crate) async fn samples_until(
         &mut self,
@@ -97,7 +111,7 @@ impl AgentStream {
     ) -> Vec<HostSample> {
         let mut all = Vec::new();
         loop {
-            for sample in self.samples().await {
+            for sample in self.samples_kept_alive().await {
                 let found = wanted(&sample);
                 all.push(sample);
                 if found {
