@@ -96,9 +96,8 @@ impl AgentStream {
         loop {
             match tokio::time::timeout(Duration::from_secs(1), self.hear()).await {
                 Ok(Some(AgentReport::Samples(samples))) => return samples,
-                Ok(Some(AgentReport::ClockPong(_))) => {}
+                Ok(Some(AgentReport::ClockPong(_))) | Err(_) => {}
                 Ok(other) => panic!("not samples: {other:?}"),
-                Err(_) => {}
             }
             self.tell(AgentCommand::ClockPing(0)).await;
         }
