@@ -92,7 +92,7 @@ impl Profile {
 
     /// How long all stages last together; `None`: for ever.
     pub fn length(&self) -> Option<Duration> {
-        self.0.iter().map(|s| s.length).sum()
+        self.0.iter().try_fold(Duration::ZERO, |sum, stage| Some(sum.saturating_add(stage.length?)))
     }
 
     /// The rate at `at` seconds; 0 after the end.
@@ -215,6 +215,14 @@ mod tests {
             assert_eq!(Profile::try_new(stages), Err(problem));
         }
         assert!(Profile::steady(f64::NAN).is_err() && Profile::steady(f64::INFINITY).is_err());
+    }
+
+    #[test]
+    fn lengths_that_no_duration_holds_together_are_the_longest_there_is() {
+        let eternal = Stage { from: 1.0, to: 1.0, length: Some(Duration::MAX) };
+        let profile = Profile::try_new(vec![eternal, eternal]).expect("valid");
+        assert_eq!(profile.length(), Some(Duration::MAX));
+        assert_eq!(Profile::steady(1.0).expect("valid").length(), None);
     }
 
     proptest! {
