@@ -103,10 +103,13 @@ impl TrialMerge {
             Phase::Warmup => &self.warmup,
             Phase::Measure => &self.tally,
         };
-        let fits = part::fits(so_far, tally);
+        let mut fits = part::fits(so_far, tally);
         let Some(part) = self.adding(peer)? else { return Ok(()) };
         if !due(&mut part.next_interval, *seq, "interval")? {
             return Ok(());
+        }
+        if let Some(health) = health {
+            fits = fits.and_then(|()| part.health.fits(health));
         }
         fits?;
         let span = Window { from: clock.to_local(*from), to: clock.to_local(*to) };

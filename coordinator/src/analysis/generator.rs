@@ -152,7 +152,7 @@ fn report(worker: String, parts: &[&WorkerTrial], wall: impl Fn(Mono) -> Duratio
             most: points.iter().filter_map(|p| p.ports_used).max(),
             limit: parts.iter().filter_map(|part| part.health.ports_limit).min(),
         },
-        socket_errors: points.iter().map(|p| p.socket_errors).sum(),
+        socket_errors: points.iter().map(|p| p.socket_errors).fold(0, u64::saturating_add),
         memory: memory
             .first()
             .zip(memory.last())
@@ -256,6 +256,12 @@ mod tests {
         assert_eq!(g.files, Used { most: Some(20), limit: Some(1_024) });
         assert!(g.files.share().is_some_and(|share| share < 0.02));
         assert_eq!(g.ports.share(), None);
+    }
+
+    #[test]
+    fn a_worker_that_claims_endless_socket_errors_stops_no_report() {
+        let endless = HealthPoint { socket_errors: u64::MAX, ..health_point(0, 1_000, 1, 0.1) };
+        assert_eq!(reported(&[&part(vec![endless, endless])]).socket_errors, u64::MAX);
     }
 
     #[test]

@@ -3,10 +3,17 @@
 use fluxfleet_proto::health::Health;
 use fluxfleet_proto::tally::{Phase, Tally};
 
+use super::MergeError;
+use super::part::all_real;
 use super::series::MOST_STRETCHES;
 use crate::aggregate::{HealthPoint, Window, WorkerHealth};
 
 impl WorkerHealth {
+    /// Whether it can take what an interval says without a count that nothing reaches.
+    pub(super) fn fits(&self, health: &Health) -> Result<(), MergeError> {
+        all_real([(self.poll_delay.count(), health.poll_delay.count())])
+    }
+
     /// Adds what one interval says.
     pub(super) fn add(&mut self, span: Window, phase: Phase, tally: &Tally, health: &Health) {
         self.poll_delay.merge(&health.poll_delay);

@@ -158,7 +158,8 @@ impl Part {
     }
 }
 
-/// Whether a trial's tally can take another without a count that nothing reaches.
+/// Whether a trial's tally can take another without a count that nothing reaches. Durations are counted too: as
+/// long as their number is in bounds, so are their sums in 128 bits.
 pub(super) fn fits(so_far: &Tally, more: &Tally) -> Result<(), MergeError> {
     let counts = |t: &Tally| {
         [
@@ -172,10 +173,25 @@ pub(super) fn fits(so_far: &Tally, more: &Tally) -> Result<(), MergeError> {
             t.redirects,
             t.connections,
             t.not_sent.total(),
+            t.response_time.count(),
+            t.service_time.count(),
+            t.first_byte.count(),
+            t.send_lateness.count(),
+            t.failed_response_time.count(),
+            t.generation_time.count(),
+            t.pacer_lateness.count(),
+            t.send_gap.count(),
+            t.not_sent_wait.count(),
+            t.connect_time.count(),
+            t.tls_time.count(),
         ]
     };
-    let sums = counts(so_far).into_iter().zip(counts(more)).map(|(a, b)| a.saturating_add(b));
-    match sums.into_iter().find(|&n| n > MOST) {
+    all_real(counts(so_far).into_iter().zip(counts(more)))
+}
+
+/// Whether sums stay below what nothing reaches.
+pub(super) fn all_real(sums: impl IntoIterator<Item = (u64, u64)>) -> Result<(), MergeError> {
+    match sums.into_iter().map(|(a, b)| a.saturating_add(b)).find(|&n| n > MOST) {
         Some(absurd) => Err(MergeError::Absurd(absurd)),
         None => Ok(()),
     }

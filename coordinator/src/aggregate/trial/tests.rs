@@ -1,5 +1,6 @@
 use super::*;
 use fluxfleet_proto::failure::FailureKind;
+use fluxfleet_proto::latency::Latency;
 use fluxfleet_proto::units::Micros;
 
 const A: PeerId = PeerId(1);
@@ -196,6 +197,26 @@ fn counts_that_nothing_reaches_are_refused_in_every_phase_and_share() {
     let mut merge = unbounded();
     let all = merge.done(A, AHEAD, end(0, Some((u64::MAX, NotSentReason::TimeUp))));
     assert!(matches!(all, Err(MergeError::Sum { .. })));
+}
+
+#[test]
+fn more_durations_than_anything_records_are_refused_before_their_number_overflows() {
+    // Doubled until one worker alone claims more than can be counted.
+    let mut endless = Latency::new();
+    endless.record(Micros(u64::MAX));
+    for _ in 0..54 {
+        let same = endless.clone();
+        endless.merge(&same);
+    }
+    let poll_delay = endless.clone();
+    let mut told = interval(0, 0, 0);
+    told.tally.service_time = endless;
+    let mut merge = unbounded();
+    assert!(matches!(merge.interval(A, AHEAD, &told), Err(MergeError::Absurd(_))));
+    let health = Box::new(fluxfleet_proto::health::Health { poll_delay, ..Default::default() });
+    let told = Interval { health: Some(health), ..interval(0, 0, 0) };
+    assert!(matches!(merge.interval(B, AHEAD, &told), Err(MergeError::Absurd(_))));
+    assert_eq!(*merge.tally(), Tally::default());
 }
 
 fn records(seq: u64, phase: Phase, items: &[u32], not_sent: Option<NotSentReason>) -> Records {
