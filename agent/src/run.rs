@@ -34,7 +34,8 @@ const MARKS_AHEAD: usize = 16;
 ///
 /// # Errors
 /// When the configuration is wrong, when the coordinator cannot be reached or refuses this agent, and when
-/// the stream breaks and the coordinator cannot be reached again. GPUs that cannot be read are no error; they are absent, with the reason.
+/// the stream breaks and the coordinator cannot be reached again. GPUs that cannot be read are no error; they are
+/// absent, with the reason.
 pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), AgentError> {
     let Config { coordinator, host, gpus, processes, connect_timeout, reconnect_for, metrics } = config;
     let coordinator = match coordinator {

@@ -123,9 +123,9 @@ metrics! {
         MemoryPressurePercent = 10, "memory_pressure_percent";
         /// As above, for input and output.
         IoPressurePercent = 11, "io_pressure_percent";
-        /// Processors that the agent's cgroup may use; absent as unsupported where nothing limits it.
+        /// Processors that the container may use which the agent sees as its root; absent as unsupported where nothing limits it.
         CpuLimitCores = 12, "cpu_limit_cores";
-        /// Memory that the agent's cgroup may use, bytes; absent as unsupported where nothing limits it.
+        /// Memory that it may use, bytes; absent as unsupported where nothing limits it.
         MemoryLimitBytes = 13, "memory_limit_bytes";
         /// Processor time of the watched processes since the previous reading, percent of one core.
         ProcessCpuPercent = 14, "process_cpu_percent";

@@ -11,8 +11,10 @@ use super::ranges::Ranges;
 /// For how long samples are kept.
 const KEPT_FOR: Duration = Duration::from_mins(10);
 
-/// Most samples kept, whatever the period. A sample of 8 GPUs takes about 4 KB, so the ring takes about 5 MB
-/// at the usual period of 500 ms, and 50 MB at this bound (10 minutes at 50 ms). Its gaps take 400 KB at most.
+/// Most samples kept, whatever the cadence. Of 8 GPUs a sample of the fast lane takes about 4 KB and one of the normal
+/// lane about 10 KB, so ten minutes at the usual cadence (9,600 samples, most of them of the fast lane) take about 40 MB,
+/// and nothing takes more than 120 MB. That much is held only while the coordinator confirms nothing. Gaps take 400 KB
+/// at most.
 const MOST_KEPT: usize = 12_000;
 
 /// Fewest samples kept, so that a long period keeps more than the last word.
@@ -437,5 +439,19 @@ mod tests {
         assert_eq!(ring.capacity, MOST_KEPT);
         ring.keep_for(each(Duration::from_hours(1)));
         assert_eq!(ring.capacity, LEAST_KEPT);
+    }
+
+    #[test]
+    fn the_stated_memory_holds() {
+        use fluxfleet_proto::metric::GpuMetric;
+        use fluxfleet_proto::reading::{GpuReading, Reading};
+        // A reading of a GPU has its numbers on the heap, its UUID of 40 bytes, and perhaps a few short names; vectors
+        // that grow have room for twice what is in them at most.
+        let of = |occasion| {
+            let numbers = 2 * crate::collect::metrics_of(occasion).len() * size_of::<(GpuMetric, Reading)>();
+            size_of::<HostSample>() + 8 * (size_of::<GpuReading>() + numbers + 100)
+        };
+        assert!(of(Occasion::Fast) <= 5_000, "{}", of(Occasion::Fast));
+        assert!(of(Occasion::Normal) <= 10_000, "{}", of(Occasion::Normal));
     }
 }
