@@ -79,7 +79,7 @@ fn expect_at_most_late(ended: &Ended, results: &Results) {
     let late = [
         " off the planned start",
         " is known only to +/-",
-        "the generator took up arrivals ",
+        "the generator was ",
         "the gaps between sends are not those asked for",
         " late to what was due (P99)",
         " items/s were asked for and ",

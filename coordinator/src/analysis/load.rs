@@ -8,7 +8,7 @@ use std::time::Duration;
 use fluxfleet_proto::arrival::{Arrivals, GapLaw};
 use fluxfleet_proto::failure::NotSentReason;
 use fluxfleet_proto::latency::Latency;
-use fluxfleet_proto::load::{Limits, Warmup, WhenFull};
+use fluxfleet_proto::load::{Limits, NO_LIMIT, Warmup, WhenFull};
 use fluxfleet_proto::tally::{Phase, Tally};
 use fluxfleet_proto::units::Micros;
 
@@ -118,7 +118,9 @@ pub(super) fn report(outcome: &StrategyOutcome, trial: &TrialOutcome, run: &RunO
         PlannedLoad::Open { arrivals, when_full } => {
             let size = outcome.planned.strategy.items_per_request().get();
             let arrivals = per_request(arrivals, size);
-            LoadReport::Open(Box::new(open(&arrivals, size, *when_full, trial, run)))
+            // Where any number may be in flight, a send that comes late is the generator's own lateness.
+            let may_wait = *when_full == WhenFull::Wait && outcome.planned.in_flight.get() != NO_LIMIT;
+            LoadReport::Open(Box::new(open(&arrivals, size, (*when_full, may_wait), trial, run)))
         }
     }
 }
@@ -201,7 +203,7 @@ fn busy_s(trial: &TrialOutcome) -> f64 {
 fn open(
     arrivals: &Arrivals,
     size: u32,
-    when_full: WhenFull,
+    (when_full, may_wait): (WhenFull, bool),
     trial: &TrialOutcome,
     run: &RunOutcome,
 ) -> OpenReport {
@@ -228,10 +230,7 @@ fn open(
         intended_items_per_s,
         achieved_items_per_s,
         achieved_percent,
-        waited_requests: match when_full {
-            WhenFull::Wait => waited(trial),
-            WhenFull::Drop => 0,
-        },
+        waited_requests: if may_wait { waited(trial) } else { 0 },
         longest_lateness_s: tally.send_lateness.max().map(Micros::as_secs_f64).ok_or(Missing::NothingSent),
         gaps: gaps(arrivals, trial, run),
         mean_in_flight: mean_in_flight(trial),

@@ -144,6 +144,14 @@ fn what_is_dropped_has_not_waited() {
 }
 
 #[test]
+fn where_any_number_may_be_in_flight_nothing_waits_for_a_place() {
+    let unlimited = open_run().with(|run| {
+        run.strategies[1].planned.in_flight = std::num::NonZeroU32::new(NO_LIMIT).expect("not 0");
+    });
+    assert_eq!(open_of(unlimited, 1).waited_requests, 0);
+}
+
+#[test]
 fn a_trial_that_was_stopped_is_not_held_against_its_rate() {
     let stopped = open_run().with(|run| {
         trial(run, 0).not_sent.insert(NotSentReason::Interrupted, 5);

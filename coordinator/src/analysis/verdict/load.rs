@@ -22,7 +22,7 @@ pub const NOT_SENT_INVALID: f64 = 0.05;
 /// 99th percentile.
 pub const WAITED_DEGRADED: f64 = 0.01;
 
-/// How late the generator may take up arrivals, 99th percentile: at least so many microseconds (a tick of the
+/// How late the generator may take up arrivals (or send them, where nothing waits for a place), 99th percentile: at least so many microseconds (a tick of the
 /// usual timers), or this share of the median response time, which lateness is part of. More degrades.
 pub const LATENESS_DEGRADED: (f64, f64) = (1_000.0, 0.05);
 
@@ -93,7 +93,9 @@ pub(super) fn budget_us(measured: &Measured, (floor_us, share): (f64, f64)) -> f
 }
 
 fn lateness(row: &StrategyReport, measured: &Measured) -> Option<(State, Reason)> {
-    let p99_us = measured.pacer_lateness.p99.seconds.as_ref().ok()? * 1e6;
+    // Where any number may be in flight nothing waits for a place: all of a send's lateness is the generator's.
+    let late = if row.in_flight.is_none() { &measured.send_lateness } else { &measured.pacer_lateness };
+    let p99_us = late.p99.seconds.as_ref().ok()? * 1e6;
     let (degraded, invalid) = (budget_us(measured, LATENESS_DEGRADED), budget_us(measured, LATENESS_INVALID));
     let (state, budget_us) = match p99_us {
         p if p > invalid => (State::Invalid, invalid),

@@ -145,7 +145,7 @@ pub enum Reason {
         /// How late the latest of them was sent, in seconds.
         longest_s: f64,
     },
-    /// The generator took arrivals up too late.
+    /// The generator took arrivals up too late, or sent them too late where nothing waits for a place.
     PacerLate {
         /// The strategy.
         strategy: String,

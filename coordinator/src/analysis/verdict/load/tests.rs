@@ -1,3 +1,6 @@
+use std::num::NonZeroU32;
+
+use fluxfleet_proto::load::NO_LIMIT;
 use fluxfleet_proto::units::Micros;
 
 use super::*;
@@ -63,6 +66,20 @@ fn a_late_generator_degrades_and_a_very_late_one_invalidates() {
     assert_eq!(verdict.state, State::Degraded);
     assert!(matches!(verdict.reasons[..], [Reason::PacerLate { .. }]), "{verdict:?}");
     assert_eq!(late(50_000).state, State::Invalid);
+}
+
+#[test]
+fn where_nothing_waits_for_a_place_a_late_send_is_the_generators() {
+    let late = |in_flight| {
+        let run = keeping_up().with(|run| {
+            run.strategies[0].planned.in_flight = NonZeroU32::new(in_flight).expect("not 0");
+            trial(run, 0).tally.send_lateness.clear();
+            trial(run, 0).tally.send_lateness.record(Micros(12_000));
+        });
+        verdict(run).reasons
+    };
+    assert!(matches!(late(NO_LIMIT)[..], [Reason::PacerLate { .. }]), "{:?}", late(NO_LIMIT));
+    assert_eq!(late(3), []);
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub(super) fn reason(reason: &Reason) -> String {
             number::seconds(*longest_s)
         ),
         Reason::PacerLate { strategy, p99_us, budget_us } => format!(
-            "{strategy}: the generator took up arrivals {} late (P99), which is part of the response times; its \
+            "{strategy}: the generator was {} late (P99), which is part of the response times; its \
              budget is {}",
             number::ms(*p99_us),
             number::ms(*budget_us)

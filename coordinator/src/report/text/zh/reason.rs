@@ -54,7 +54,7 @@ pub(super) fn reason(reason: &Reason) -> String {
             number::seconds(*longest_s)
         ),
         Reason::PacerLate { strategy, p99_us, budget_us } => format!(
-            "{strategy}: 负载发生器处理到达迟了 {} (P99), 这包含在响应时间里; 允许 {}",
+            "{strategy}: 负载发生器迟了 {} (P99), 这包含在响应时间里; 允许 {}",
             number::ms(*p99_us),
             number::ms(*budget_us)
         ),
