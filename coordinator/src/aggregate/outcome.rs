@@ -84,6 +84,8 @@ pub struct TrialOutcome {
     pub not_sent: BTreeMap<NotSentReason, u64>,
     /// First send to last end in the measured phase. `None` when nothing was sent.
     pub window: Option<Window>,
+    /// Lanes that the arrivals of an open load were dealt to. `None` in a closed one.
+    pub lanes: Option<u32>,
     /// The start barrier.
     pub planned_start: Option<Mono>,
     /// The trial second by second, by time, both phases.

@@ -34,6 +34,7 @@ pub struct TrialMerge {
     trial: TrialId,
     tally: Tally,
     warmup: Tally,
+    lanes: Option<u32>,
     planned_start: Option<Mono>,
     interval: Duration,
     series: Option<Series>,
@@ -53,12 +54,19 @@ impl TrialMerge {
             trial,
             tally: Tally::default(),
             warmup: Tally::default(),
+            lanes: None,
             planned_start: None,
             interval,
             series: None,
             measured_from: None,
             workers: shares.into_iter().map(|(peer, share)| Part::new(peer, share)).collect(),
         }
+    }
+
+    /// Notes how many lanes an open load's arrivals are dealt to.
+    #[must_use]
+    pub fn with_lanes(self, lanes: Option<u32>) -> Self {
+        Self { lanes, ..self }
     }
 
     /// Notes the start barrier.
@@ -262,6 +270,7 @@ impl TrialMerge {
             series: self.series.as_ref().map(Series::points).unwrap_or_default(),
             not_sent: not_sent.iter().collect::<BTreeMap<_, _>>(),
             window,
+            lanes: self.lanes,
             planned_start,
             workers,
         }

@@ -232,7 +232,7 @@ fn open(
         achieved_percent,
         waited_requests: if may_wait { waited(trial) } else { 0 },
         longest_lateness_s: tally.send_lateness.max().map(Micros::as_secs_f64).ok_or(Missing::NothingSent),
-        gaps: gaps(arrivals, trial, run),
+        gaps: gaps(arrivals, trial),
         mean_in_flight: mean_in_flight(trial),
     }
 }
@@ -265,12 +265,8 @@ fn above(latency: &Latency, bound: u64) -> u64 {
     histogram.len().saturating_sub(at_most) + latency.overflow()
 }
 
-fn gaps(arrivals: &Arrivals, trial: &TrialOutcome, run: &RunOutcome) -> Value<GapTest> {
-    let lanes = trial.workers.iter().filter_map(|part| {
-        let worker = run.workers.iter().find(|w| w.peer == part.peer)?;
-        Some(worker.hello.threads)
-    });
-    let law = GapLaw::of_arrivals(arrivals, lanes.sum()).ok_or(Missing::NoLaw)?;
+fn gaps(arrivals: &Arrivals, trial: &TrialOutcome) -> Value<GapTest> {
+    let law = GapLaw::of_arrivals(arrivals, trial.lanes.unwrap_or(1)).ok_or(Missing::NoLaw)?;
     let recorded = &trial.tally.send_gap;
     let gaps = recorded.count();
     if law == GapLaw::Even {

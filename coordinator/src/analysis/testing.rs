@@ -198,6 +198,7 @@ impl RunSketch {
                 items_planned: planned,
                 not_sent,
                 window: sent.then_some(Window { from: at(from), to: at(to) }),
+                lanes: None,
                 planned_start: Some(at(from)),
                 warmup: Tally::default(),
                 series: Vec::new(),

@@ -6,7 +6,7 @@ use fluxfleet_proto::clock::{ClockOffset, Mono};
 use fluxfleet_proto::failure::NotSentReason;
 use fluxfleet_proto::health::Ceiling;
 use fluxfleet_proto::id::{PeerId, TrialId};
-use fluxfleet_proto::load::Warmup;
+use fluxfleet_proto::load::{Load, Warmup};
 use fluxfleet_proto::message::{Acked, WorkerCommand, WorkerReport};
 use fluxfleet_proto::trial::Assignment;
 
@@ -81,10 +81,15 @@ impl TrialRun {
         let all = || assignments.iter().map(|(_, a)| a);
         let trial = all().next().map_or(TrialId(0), |a| a.trial);
         let interval = all().next().map_or(Duration::ZERO, |a| a.interval);
+        let lanes = all().find_map(|a| match &a.load {
+            Load::Open(open) => Some(open.lanes.of),
+            Load::Closed => None,
+        });
+        let shares = assignments.iter().map(|(peer, a)| (*peer, a.share));
         let calibration = all().filter_map(|a| a.calibrate).max().unwrap_or_default();
         let run = Self {
             trial,
-            merge: TrialMerge::new(trial, assignments.iter().map(|(peer, a)| (*peer, a.share)), interval),
+            merge: TrialMerge::new(trial, shares, interval).with_lanes(lanes),
             phase: Phase::Preparing {
                 missing: assignments.iter().map(|(peer, _)| *peer).collect(),
                 since: now,

@@ -177,13 +177,22 @@ fn gaps_are_not_tested_where_that_says_nothing() {
 
 #[test]
 fn the_law_of_a_gamma_load_is_that_of_the_fleets_lanes() {
-    let gamma = open_run().with(|run| {
-        let profile = Profile::steady(10.0).expect("a rate");
-        let arrivals = Arrivals::Drawn { process: Process::Gamma { shape: 0.5 }, profile, seed: 7 };
-        run.plan.load = PlannedLoad::Open { arrivals, when_full: WhenFull::Wait };
+    let gamma = || {
+        open_run().with(|run| {
+            let profile = Profile::steady(10.0).expect("a rate");
+            let arrivals = Arrivals::Drawn { process: Process::Gamma { shape: 0.5 }, profile, seed: 7 };
+            run.plan.load = PlannedLoad::Open { arrivals, when_full: WhenFull::Wait };
+        })
+    };
+    // Two lanes.
+    let of = |run: RunSketch| open_of(run, 0).gaps.expect("a test").law;
+    assert_eq!(of(gamma()), GapLaw::Gamma(1.0));
+    // A worker without a place in flight has threads and no lanes.
+    let idle = gamma().with(|run| {
+        let part = trial(run, 0).workers[0].clone();
+        trial(run, 0).workers.push(part);
     });
-    // One worker of two threads.
-    assert_eq!(open_of(gamma, 0).gaps.expect("a test").law, GapLaw::Gamma(1.0));
+    assert_eq!(of(idle), GapLaw::Gamma(1.0));
 }
 
 #[test]

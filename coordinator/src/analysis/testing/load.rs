@@ -93,6 +93,7 @@ fn pace(run: &mut RunOutcome, index: usize, response_s: impl Fn(u64) -> f64) {
     let trial = trial(run, index);
     let begin = trial.window.expect("a window").from - Duration::from_secs(10);
     trial.planned_start = Some(begin);
+    trial.lanes = Some(2);
     let sent = trial.tally.requests_sent;
     for i in 0..sent {
         trial.tally.pacer_lateness.record(Micros(40 + i % 50));

@@ -1,5 +1,7 @@
 use super::*;
+use fluxfleet_proto::arrival::{Arrivals, Lanes};
 use fluxfleet_proto::failure::FailureKind;
+use fluxfleet_proto::load::{OpenLoad, WhenFull};
 use fluxfleet_proto::tally::{Interval, Phase as Part, Tally};
 use fluxfleet_proto::trial::{Method, Share, Strategy, Target, TrialEnd, Workload};
 
@@ -273,4 +275,21 @@ fn measuring_begins_after_the_warm_up_however_that_is_given() {
     run.report(A, failing(1, Part::Measure, 1, 0), clock_of(A));
     // Its interval began at 1 ms on a clock that is 1 s ahead.
     assert_eq!(run.measured(at(1_000)), Duration::from_millis(1_999));
+}
+
+#[test]
+fn an_open_loads_outcome_knows_the_lanes_that_its_arrivals_were_dealt_to() {
+    let open = |first| {
+        assignment(|a| {
+            a.load = Load::Open(OpenLoad {
+                arrivals: Arrivals::constant(1.0).expect("a rate"),
+                lanes: Lanes { first, count: 2, of: 4 },
+                items: None,
+                when_full: WhenFull::Wait,
+            });
+        })
+    };
+    let (run, _) = TrialRun::begin(vec![(A, open(0)), (B, open(2))], Rules::default(), at(0));
+    assert_eq!(run.finish(NotSentReason::Interrupted).lanes, Some(4));
+    assert_eq!(begin().finish(NotSentReason::Interrupted).lanes, None);
 }
