@@ -71,17 +71,19 @@ fn measure(
     score: ScoreSettings,
 ) -> Measured {
     let tally = &trial.tally;
-    let no_success = if tally.requests_sent == 0 {
-        Missing::NothingSent
-    } else if tally.finds_no_endpoint() {
+    let no_endpoint = trial.finds_no_endpoint();
+    let no_success = if no_endpoint {
         Missing::NoEndpoint
+    } else if tally.requests_sent == 0 {
+        Missing::NothingSent
     } else {
         Missing::NoSuccess
     };
     let host = host::means(run, trial.window);
     let response = times(&tally.response_time, &no_success);
     let total_time_s = total_time(trial);
-    let throughput_items_per_s = throughput(tally, &total_time_s);
+    let throughput_items_per_s =
+        if no_endpoint { Err(Missing::NoEndpoint) } else { throughput(tally, &total_time_s) };
     let score_value = score_of(&throughput_items_per_s, &response, &host, &no_success, tally.items_ok, score);
     // The service may answer well and still not say how long it took.
     let not_reported = if tally.items_ok == 0 { no_success.clone() } else { Missing::NotReported };
@@ -101,7 +103,7 @@ fn measure(
         window: trial.window.map(|w| (run.wall(w.from), run.wall(w.to))),
         total_time_s,
         throughput_items_per_s,
-        success_rate_percent: success_rate(tally),
+        success_rate_percent: if no_endpoint { Err(Missing::NoEndpoint) } else { success_rate(tally) },
         requests: requests(tally, general),
         not_sent: trial.not_sent.iter().filter(|&(_, &n)| n > 0).map(|(&reason, &n)| (reason, n)).collect(),
         load: load::report(outcome, trial, run),
@@ -142,11 +144,9 @@ fn total_time(trial: &TrialOutcome) -> Value {
     trial.window.map(|w| w.length().as_secs_f64()).ok_or(Missing::NothingSent)
 }
 
-/// Zero when everything failed: that nothing got done in this time was measured. Without an endpoint there was
-/// nothing to measure.
+/// Zero when everything failed: that nothing got done in this time was measured.
 fn throughput(tally: &Tally, total_time_s: &Value) -> Value {
     match total_time_s {
-        _ if tally.finds_no_endpoint() => Err(Missing::NoEndpoint),
         Ok(seconds) if *seconds > 0.0 => Ok(tally.items_ok as f64 / seconds),
         Ok(_) => Err(Missing::NoTime),
         Err(missing) => Err(missing.clone()),
@@ -155,7 +155,6 @@ fn throughput(tally: &Tally, total_time_s: &Value) -> Value {
 
 fn success_rate(tally: &Tally) -> Value {
     match tally.items_ended() {
-        _ if tally.finds_no_endpoint() => Err(Missing::NoEndpoint),
         0 => Err(Missing::NothingSent),
         ended => Ok(100.0 * tally.items_ok as f64 / ended as f64),
     }
@@ -310,6 +309,31 @@ mod tests {
         assert_eq!(m.score, Err(Missing::NoEndpoint));
         assert_eq!(report.strategies[1].items, Items { planned: 20, ok: 0, failed: 3, not_sent: 17 });
         assert_eq!(report.verdict.state, crate::analysis::verdict::State::Valid);
+    }
+
+    #[test]
+    fn a_warm_up_that_finds_no_endpoint_says_so_and_one_that_finds_it_makes_the_rest_a_failure() {
+        let missing = Sketch::new("batch", 1.0, 1.0, 0.0).items(0).unsent(NotSentReason::NoEndpoint, 20);
+        let answered = |kind, items_ok| {
+            let mut warmup =
+                Tally { requests_sent: 4, items_ok, items_failed: 4 - items_ok, ..Tally::default() };
+            warmup.failures.add(kind, 4 - items_ok, None);
+            warmup
+        };
+        let stopped = RunSketch::new()
+            .ran(Sketch::new("baseline", 1.0, 3.0, 0.0))
+            .ran(missing)
+            .with(|run| trial(run, 1).warmup = answered(FailureKind::Http(404), 0));
+        let report = analysed(stopped);
+        let m = measured(&report, 1);
+        assert_eq!(m.throughput_items_per_s, Err(Missing::NoEndpoint));
+        assert_eq!(m.success_rate_percent, Err(Missing::NoEndpoint));
+        assert_eq!(m.response.mean_s, Err(Missing::NoEndpoint));
+        let gone = Sketch::new("batch", 1.0, 1.0, 0.0).items(0).failing(FailureKind::Http(404), 20, "404");
+        let report = analysed(
+            RunSketch::new().ran(gone).with(|run| trial(run, 0).warmup = answered(FailureKind::Timeout, 3)),
+        );
+        assert_eq!(measured(&report, 0).throughput_items_per_s, Ok(0.0));
     }
 
     #[test]
