@@ -1,6 +1,7 @@
 //! `results.json`: the seed tool's four keys with its field names, and what makes the numbers checkable.
 //! `docs/results.schema.json` describes it. Times are seconds and shares percent unless a name says otherwise.
 
+mod absent;
 mod entry;
 mod fleet;
 mod generator;

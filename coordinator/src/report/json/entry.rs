@@ -1,7 +1,5 @@
 //! An entry of `performance_results`.
 
-use std::collections::BTreeMap;
-
 use fluxfleet_proto::histogram::encode_base64;
 use serde::Serialize;
 
@@ -10,6 +8,7 @@ use crate::analysis::report::{
 };
 use crate::report::text::EN;
 
+use super::absent::Absent;
 use super::generator::Generator;
 use super::gpu::{Gpu, GpuTotal};
 use super::load::{Load, SeriesEntry, SteadyState, Warmup};
@@ -44,7 +43,7 @@ pub(super) struct Performance<'a> {
     errors: Vec<ErrorEntry<'a>>,
     workers: Vec<WorkerEntry<'a>>,
     uncertified: Vec<&'static str>,
-    absent: BTreeMap<&'static str, String>,
+    absent: Absent,
     histograms: Option<Histograms>,
 }
 
@@ -184,7 +183,7 @@ impl<'a> Performance<'a> {
             errors: Vec::new(),
             workers: Vec::new(),
             uncertified: Vec::new(),
-            absent: BTreeMap::new(),
+            absent: Absent::default(),
             histograms: None,
         };
         let unsent = |reason: &dyn ToString, count| NotSent { reason: reason.to_string(), count };
@@ -254,19 +253,13 @@ fn beyond_range(m: &Measured) -> Overflow {
 
 /// Takes values out of a measurement and notes what is missing and what is not certified.
 struct Reader<'r> {
-    absent: &'r mut BTreeMap<&'static str, String>,
+    absent: &'r mut Absent,
     uncertified: &'r mut Vec<&'static str>,
 }
 
 impl Reader<'_> {
     fn value(&mut self, field: &'static str, value: &Value) -> Option<f64> {
-        match value {
-            Ok(value) => Some(*value),
-            Err(missing) => {
-                self.absent.insert(field, (EN.missing)(missing));
-                None
-            }
-        }
+        self.absent.take(field, value)
     }
 
     fn micros(&mut self, field: &'static str, seconds: &Value) -> Option<f64> {
@@ -291,11 +284,11 @@ impl Reader<'_> {
             &m.response;
         if m.window.is_none() {
             for field in ["started_at", "ended_at"] {
-                self.absent.insert(field, (EN.missing)(&Missing::NothingSent));
+                self.absent.note(field, &Missing::NothingSent);
             }
         }
         if m.requests.connections.is_none() {
-            self.absent.insert("connections", (EN.missing)(&Missing::GeneralDriver));
+            self.absent.note("connections", &Missing::GeneralDriver);
         }
         Statistics {
             started_at: m.window.map(|(from, _)| rfc3339(from)),

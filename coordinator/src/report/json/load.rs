@@ -1,7 +1,5 @@
 //! The load asked for and the load sent, the warm-up, the steady state and the seconds of a trial.
 
-use std::collections::BTreeMap;
-
 use fluxfleet_proto::arrival::{Arrivals, GapLaw, Process, Profile};
 use fluxfleet_proto::load::{self, WhenFull};
 use fluxfleet_proto::tally::Phase;
@@ -9,10 +7,11 @@ use serde::Serialize;
 
 use crate::analysis::load::{GapTest, LoadReport};
 use crate::analysis::phases::{SeriesPoint, WarmupReport};
-use crate::analysis::report::{Missing, Value};
+use crate::analysis::report::Missing;
 use crate::analysis::steady::{Moving, Steady};
 use crate::plan::{self, PlannedLoad};
-use crate::report::text::EN;
+
+use super::absent::Absent;
 
 /// What was asked for, in items.
 #[derive(Serialize)]
@@ -137,7 +136,7 @@ pub(super) struct Load {
     in_flight_used_percent: Option<f64>,
     in_flight_empty_us: Option<f64>,
     arrival_test: Option<ArrivalTest>,
-    absent: BTreeMap<&'static str, String>,
+    absent: Absent,
 }
 
 #[derive(Serialize)]
@@ -162,20 +161,13 @@ impl ArrivalTest {
 
 impl Load {
     pub(super) fn of(load: &LoadReport) -> Self {
-        let mut absent = BTreeMap::new();
-        let mut take = |field, value: &Value| match value {
-            Ok(value) => Some(*value),
-            Err(missing) => {
-                absent.insert(field, (EN.missing)(missing));
-                None
-            }
-        };
+        let mut absent = Absent::default();
         match load {
             LoadReport::Closed(closed) => {
                 let (mean, used, empty) = (
-                    take("in_flight_mean", &closed.mean_in_flight),
-                    take("in_flight_used_percent", &closed.used_percent),
-                    take("in_flight_empty_us", &closed.empty_us),
+                    absent.take("in_flight_mean", &closed.mean_in_flight),
+                    absent.take("in_flight_used_percent", &closed.used_percent),
+                    absent.take("in_flight_empty_us", &closed.empty_us),
                 );
                 for field in [
                     "intended_requests",
@@ -186,7 +178,7 @@ impl Load {
                     "requests_not_sent",
                     "arrival_test",
                 ] {
-                    take(field, &Err(Missing::ClosedLoad));
+                    absent.note(field, &Missing::ClosedLoad);
                 }
                 Self {
                     kind: "closed",
@@ -205,16 +197,16 @@ impl Load {
             }
             LoadReport::Open(open) => {
                 let (intended, achieved, percent, mean) = (
-                    take("intended_rate", &open.intended_items_per_s),
-                    take("achieved_rate", &open.achieved_items_per_s),
-                    take("achieved_percent", &open.achieved_percent),
-                    take("in_flight_mean", &open.mean_in_flight),
+                    absent.take("intended_rate", &open.intended_items_per_s),
+                    absent.take("achieved_rate", &open.achieved_items_per_s),
+                    absent.take("achieved_percent", &open.achieved_percent),
+                    absent.take("in_flight_mean", &open.mean_in_flight),
                 );
                 for field in ["in_flight_used_percent", "in_flight_empty_us"] {
-                    take(field, &Err(Missing::OpenLoad));
+                    absent.note(field, &Missing::OpenLoad);
                 }
                 if let Err(missing) = &open.gaps {
-                    take("arrival_test", &Err(missing.clone()));
+                    absent.note("arrival_test", missing);
                 }
                 Self {
                     kind: "open",

@@ -1,16 +1,15 @@
 //! Configuration, verdict, comparison and advice.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::analysis::compare::BASELINE;
-use crate::analysis::report::{self, Report, Value};
+use crate::analysis::report::{self, Report};
 use crate::analysis::score::{GPU_WEIGHT, RESPONSE_TIME_WEIGHT, THROUGHPUT_WEIGHT};
 use crate::analysis::{advice, verdict};
 use crate::report::text::EN;
 
+use super::absent::Absent;
 use super::load::{ErrorLimit, LoadConfig, WarmupConfig};
 
 #[derive(Serialize)]
@@ -120,7 +119,7 @@ pub(super) struct Improvement<'a> {
     baseline: &'static str,
     throughput_percent: Option<f64>,
     response_time_percent: Option<f64>,
-    absent: BTreeMap<&'static str, String>,
+    absent: Absent,
 }
 
 pub(super) fn improvements(report: &Report) -> Vec<Improvement<'_>> {
@@ -128,19 +127,12 @@ pub(super) fn improvements(report: &Report) -> Vec<Improvement<'_>> {
 }
 
 fn improvement(of: &report::Improvement) -> Improvement<'_> {
-    let mut absent = BTreeMap::new();
-    let mut take = |field, value: &Value| match value {
-        Ok(value) => Some(*value),
-        Err(missing) => {
-            absent.insert(field, (EN.missing)(missing));
-            None
-        }
-    };
+    let mut absent = Absent::default();
     Improvement {
         strategy: &of.strategy,
         baseline: BASELINE,
-        throughput_percent: take("throughput_percent", &of.throughput_percent),
-        response_time_percent: take("response_time_percent", &of.response_time_percent),
+        throughput_percent: absent.take("throughput_percent", &of.throughput_percent),
+        response_time_percent: absent.take("response_time_percent", &of.response_time_percent),
         absent,
     }
 }
