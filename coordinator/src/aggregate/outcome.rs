@@ -157,8 +157,10 @@ pub struct HealthPoint {
     pub span: Window,
     /// Which phase the interval was of.
     pub phase: Phase,
-    /// The busiest load thread's share of processor time, 0 to 1.
+    /// The busiest load thread's share of processor time, 0 to 1; where intervals were put together, in the worst.
     pub busiest_thread: Option<f64>,
+    /// The same on the average of the intervals put together.
+    pub busiest_thread_mean: Option<f64>,
     /// The mean over its load threads.
     pub mean_thread: Option<f64>,
     /// The busiest core of its machine, 0 to 1.

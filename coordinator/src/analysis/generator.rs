@@ -176,7 +176,7 @@ fn seconds(point: &HealthPoint) -> f64 {
 
 /// Each interval counts with its length.
 fn mean_busy(points: &[&HealthPoint]) -> Option<f64> {
-    let known = || points.iter().filter_map(|p| Some((p.busiest_thread?, seconds(p))));
+    let known = || points.iter().filter_map(|p| Some((p.busiest_thread_mean?, seconds(p))));
     let whole: f64 = known().map(|(_, s)| s).sum();
     (whole > 0.0).then(|| known().map(|(busy, s)| busy * s).sum::<f64>() / whole)
 }

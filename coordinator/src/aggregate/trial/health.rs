@@ -23,6 +23,7 @@ impl WorkerHealth {
             span,
             phase,
             busiest_thread: busiest(&health.threads_busy),
+            busiest_thread_mean: busiest(&health.threads_busy),
             mean_thread: mean(&health.threads_busy),
             busiest_core: busiest(&health.cores_busy),
             pacer_lateness_p99_us: tally.pacer_lateness.quantile(0.99).map(|m| m.0),
@@ -54,18 +55,20 @@ fn mean(shares: &[f64]) -> Option<f64> {
     (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64)
 }
 
-/// One point for two neighbours: the worse of both, and sums of what is counted.
+/// One point for two neighbours: the worse of both, means by their lengths, and sums of what is counted.
 fn both(a: HealthPoint, b: HealthPoint) -> HealthPoint {
     let worse = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::max);
     let (la, lb) = (a.span.length().as_secs_f64(), b.span.length().as_secs_f64());
+    let mean = |a: Option<f64>, b: Option<f64>| match (a, b) {
+        (Some(a), Some(b)) if la + lb > 0.0 => Some((a * la + b * lb) / (la + lb)),
+        (one, other) => one.or(other),
+    };
     HealthPoint {
         span: a.span.hull(b.span),
         phase: a.phase,
         busiest_thread: worse(a.busiest_thread, b.busiest_thread),
-        mean_thread: match (a.mean_thread, b.mean_thread) {
-            (Some(ma), Some(mb)) if la + lb > 0.0 => Some((ma * la + mb * lb) / (la + lb)),
-            (one, other) => one.or(other),
-        },
+        busiest_thread_mean: mean(a.busiest_thread_mean, b.busiest_thread_mean),
+        mean_thread: mean(a.mean_thread, b.mean_thread),
         busiest_core: worse(a.busiest_core, b.busiest_core),
         pacer_lateness_p99_us: a.pacer_lateness_p99_us.max(b.pacer_lateness_p99_us),
         poll_delay_p99_us: a.poll_delay_p99_us.max(b.poll_delay_p99_us),
@@ -105,6 +108,10 @@ mod tests {
         assert_eq!(health.points.iter().map(|p| p.requests_sent).sum::<u64>(), 2 * seconds);
         let busiest = health.points.iter().filter_map(|p| p.busiest_thread).fold(0.0, f64::max);
         assert!((busiest - 0.9).abs() < 1e-9);
+        let means =
+            health.points.iter().filter_map(|p| Some(p.busiest_thread_mean? * p.span.length().as_secs_f64()));
+        let mean = means.sum::<f64>() / seconds as f64;
+        assert!((mean - (0.2 + 0.7 / seconds as f64)).abs() < 1e-9, "the worst second is one second: {mean}");
         assert!(health.points.iter().all(|p| p.phase == Phase::Measure || p.span.to <= at(10)));
         assert_eq!(health.points.last().and_then(|p| p.open_files), Some(seconds - 1));
         assert_eq!((health.open_files_limit, health.ports_limit), (Some(1024), None));

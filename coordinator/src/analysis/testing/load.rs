@@ -41,6 +41,7 @@ pub(crate) fn health_point(from_ms: i64, to_ms: i64, requests_sent: u64, busy: f
         span: Window { from: at(from_ms), to: at(to_ms) },
         phase: Phase::Measure,
         busiest_thread: Some(busy),
+        busiest_thread_mean: Some(busy),
         mean_thread: Some(busy * 0.75),
         busiest_core: Some(busy),
         pacer_lateness_p99_us: Some(90),

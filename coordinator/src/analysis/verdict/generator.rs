@@ -82,12 +82,18 @@ mod tests {
     use fluxfleet_proto::units::Micros;
 
     use super::*;
-    use crate::aggregate::{RunOutcome, WorkerHealth};
+    use crate::aggregate::{HealthPoint, RunOutcome, WorkerHealth};
     use crate::analysis::testing::{limited_run, open_run, seed_run, trial};
     use crate::analysis::{ScoreSettings, analyse};
 
     fn health(run: &mut RunOutcome) -> &mut WorkerHealth {
         &mut trial(run, 0).workers[0].health
+    }
+
+    fn keep_busy(points: &mut [HealthPoint], share: f64) {
+        for point in points {
+            (point.busiest_thread, point.busiest_thread_mean) = (Some(share), Some(share));
+        }
     }
 
     /// What is against the generator of a load that is well in every other way.
@@ -101,8 +107,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_is_mostly_busy_degrades_and_a_closed_load_says_whose_limit_it_is() {
-        let busy =
-            |share| with(|health| health.points.iter_mut().for_each(|p| p.busiest_thread = Some(share)));
+        let busy = |share| with(|health| keep_busy(&mut health.points, share));
         assert_eq!(busy(0.79), []);
         assert!(matches!(busy(0.81)[..], [Reason::Busy { closed: false, .. }]));
         let limited = analyse(&limited_run().done(), &ScoreSettings::default()).verdict;
@@ -112,11 +117,11 @@ mod tests {
 
     #[test]
     fn a_burst_or_a_short_run_is_not_held_against_a_thread() {
-        let burst = with(|health| health.points[30].busiest_thread = Some(1.0));
+        let burst = with(|health| keep_busy(&mut health.points[30..31], 1.0));
         assert_eq!(burst, []);
         let short = with(|health| {
             health.points.truncate(12);
-            health.points.iter_mut().for_each(|p| p.busiest_thread = Some(1.0));
+            keep_busy(&mut health.points, 1.0);
         });
         assert_eq!(short, []);
     }
