@@ -411,6 +411,24 @@ fn an_interval_that_makes_no_sense_is_refused_by_name() {
 }
 
 #[test]
+fn a_condition_or_a_ceiling_that_is_no_number_is_refused_by_name() {
+    for odd in [f64::NAN, -0.1, 1.6, f64::INFINITY] {
+        let busy = broken(|i| i.health.get_or_insert_default().threads_busy = vec![odd]);
+        assert!(matches!(busy, InvalidMessage::OutOfRange { field: "threads_busy", .. }), "{busy}");
+    }
+    for odd in [f64::NAN, 0.0, -1.0, f64::INFINITY] {
+        let wire = wire::Ceiling { requests_per_s: odd, threads: 1, ..Default::default() };
+        let error = Ceiling::try_from(wire).expect_err("no rate");
+        assert!(matches!(error, InvalidMessage::OutOfRange { field: "requests_per_s", .. }), "{error}");
+    }
+    let reason = broken(|i| i.not_sent = vec![wire::NotSentCount { reason: "mood".into(), items: 1 }]);
+    assert!(reason.to_string().contains("mood"), "{reason}");
+    let twice = wire::NotSentCount { reason: "no_place".into(), items: u64::MAX };
+    let endless = broken(|i| i.not_sent = vec![twice.clone(), twice]);
+    assert!(matches!(endless, InvalidMessage::OutOfRange { field: "not_sent", .. }), "{endless}");
+}
+
+#[test]
 fn an_empty_message_and_a_nameless_peer_are_refused() {
     assert_eq!(
         WorkerReport::try_from(wire::WorkerUp { message: None }),
