@@ -1,8 +1,10 @@
 //! What is shown of a trial while it goes on.
 
+use std::time::Duration;
+
 use fluxfleet_proto::arrival::Arrivals;
 use fluxfleet_proto::clock::Clock;
-use fluxfleet_proto::load::{NO_LIMIT, Warmup};
+use fluxfleet_proto::load::{Limits, NO_LIMIT, Warmup};
 use fluxfleet_proto::metric::GpuMetric;
 use fluxfleet_proto::reading::GpuReading;
 use fluxfleet_proto::units::Micros;
@@ -39,7 +41,7 @@ impl Conductor<'_> {
         TrialView {
             strategy: planned.strategy.name.clone(),
             items: self.plan.items,
-            length: self.plan.limits.duration.or(length),
+            length: measured_time(self.plan.limits, length),
             warmup: self.plan.limits.warmup,
             asked,
             max_in_flight,
@@ -61,5 +63,32 @@ impl Conductor<'_> {
             workers: self.fleet.workers().count(),
             workers_begun: run.begun(),
         }
+    }
+}
+
+/// The measured time that ends a trial whose arrivals take so long, warm-up included. `None`: no time does.
+fn measured_time(limits: Limits, arrivals: Option<Duration>) -> Option<Duration> {
+    let warm = match limits.warmup {
+        Warmup::Time(warm) => warm,
+        Warmup::None | Warmup::Items(_) => Duration::ZERO,
+    };
+    let left = arrivals.map(|all| all.saturating_sub(warm));
+    limits.duration.into_iter().chain(left).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_takes_as_long_as_the_shorter_of_its_duration_and_what_the_warm_up_leaves_of_its_arrivals() {
+        let s = |s| Some(Duration::from_secs(s));
+        let limits = |warmup, duration| Limits { warmup, duration };
+        assert_eq!(measured_time(limits(Warmup::None, None), None), None);
+        assert_eq!(measured_time(limits(Warmup::None, s(60)), s(10)), s(10));
+        assert_eq!(measured_time(limits(Warmup::None, s(5)), s(10)), s(5));
+        let warm = Warmup::Time(Duration::from_secs(4));
+        assert_eq!(measured_time(limits(warm, s(9)), s(10)), s(6));
+        assert_eq!(measured_time(limits(warm, s(9)), None), s(9));
     }
 }
