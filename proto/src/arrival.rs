@@ -26,6 +26,7 @@ mod process;
 mod profile;
 mod sequence;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +59,21 @@ impl Arrivals {
     /// When the rate is no positive number.
     pub fn constant(rate: f64) -> Result<Self, InvalidProfile> {
         Ok(Self::Drawn { process: Process::Constant, profile: Profile::steady(rate)?, seed: 0 })
+    }
+
+    /// The same items in requests of `size`: rates of items become rates of requests. A replay's entries are requests
+    /// already.
+    #[must_use]
+    pub fn in_requests(&self, size: NonZeroU32) -> Self {
+        match self {
+            Self::Drawn { process, profile, seed } => Self::Drawn {
+                process: *process,
+                // A rate in range is still in range when it gets smaller, unless it becomes nothing at all.
+                profile: profile.scaled(1.0 / f64::from(size.get())).unwrap_or_else(|_| profile.clone()),
+                seed: *seed,
+            },
+            Self::Replay(_) => self.clone(),
+        }
     }
 
     /// All arrivals in order, dealt to `lanes` lanes (at least 1).
@@ -102,5 +118,20 @@ impl Lanes {
     /// Whether a lane is among them.
     pub fn hold(self, lane: u32) -> bool {
         lane.checked_sub(self.first).is_some_and(|own| own < self.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_of_items_is_divided_by_a_requests_items_and_a_replay_is_not() {
+        let four = NonZeroU32::new(4).expect("4");
+        let items = Arrivals::constant(10.0).expect("a rate");
+        assert_eq!(items.in_requests(four), Arrivals::constant(2.5).expect("a rate"));
+        assert_eq!(items.in_requests(NonZeroU32::MIN), items);
+        let replay = Arrivals::Replay([Duration::ZERO, Duration::from_secs(1)].into());
+        assert_eq!(replay.in_requests(four), replay);
     }
 }

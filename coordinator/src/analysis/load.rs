@@ -3,12 +3,13 @@
 //! In an open load the plan says exactly which arrivals belong to the measured phase, so what was sent is held
 //! against those and not against what the rate lets expect: 20 Poisson arrivals at one a second may well take 25 s.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use fluxfleet_proto::arrival::{Arrivals, GapLaw};
 use fluxfleet_proto::failure::NotSentReason;
 use fluxfleet_proto::latency::Latency;
-use fluxfleet_proto::load::{Limits, NO_LIMIT, Warmup, WhenFull};
+use fluxfleet_proto::load::{Limits, NO_LIMIT, WhenFull};
 use fluxfleet_proto::tally::{Phase, Tally};
 use fluxfleet_proto::units::Micros;
 
@@ -38,7 +39,7 @@ pub const WAIT_FLOOR_US: u64 = 1_000;
 
 /// Arrivals that are counted one by one. Above, their number is taken from the rate: it is then exact to a
 /// hundredth of a percent.
-const MOST_WALKED: u64 = 20_000_000;
+const MOST_WALKED: usize = 20_000_000;
 
 /// The load that was asked for, and the one that was sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,11 +117,7 @@ pub(super) fn report(outcome: &StrategyOutcome, trial: &TrialOutcome, run: &RunO
     match &run.plan.load {
         PlannedLoad::Closed => LoadReport::Closed(closed(outcome.planned.in_flight.get(), trial)),
         PlannedLoad::Open { arrivals, when_full } => {
-            let size = outcome.planned.strategy.items_per_request().get();
-            let arrivals = per_request(arrivals, size);
-            // Where any number may be in flight, a send that comes late is the generator's own lateness.
-            let may_wait = *when_full == WhenFull::Wait && outcome.planned.in_flight.get() != NO_LIMIT;
-            LoadReport::Open(Box::new(open(&arrivals, size, (*when_full, may_wait), trial, run)))
+            LoadReport::Open(Box::new(open(arrivals, *when_full, outcome, trial, run)))
         }
     }
 }
@@ -202,12 +199,16 @@ fn busy_s(trial: &TrialOutcome) -> f64 {
 
 fn open(
     arrivals: &Arrivals,
-    size: u32,
-    (when_full, may_wait): (WhenFull, bool),
+    when_full: WhenFull,
+    outcome: &StrategyOutcome,
     trial: &TrialOutcome,
     run: &RunOutcome,
 ) -> OpenReport {
     let tally = &trial.tally;
+    // Where any number may be in flight, a send that comes late is the generator's own lateness.
+    let may_wait = when_full == WhenFull::Wait && outcome.planned.in_flight.get() != NO_LIMIT;
+    let size = outcome.planned.strategy.items_per_request();
+    let arrivals = &arrivals.in_requests(size);
     let intended = Intended::of(arrivals, size, run.plan.limits, run.plan.items);
     let span = intended.span.as_secs_f64();
     let rate = |items: u64, seconds: f64| {
@@ -279,19 +280,6 @@ fn gaps(arrivals: &Arrivals, trial: &TrialOutcome) -> Value<GapTest> {
     Ok(GapTest { law, gaps, distance, limit: GAP_DISTANCE + GAP_CRITICAL / (gaps as f64).sqrt() })
 }
 
-/// The plan's rate counts items; one arrival is one request.
-fn per_request(arrivals: &Arrivals, size: u32) -> Arrivals {
-    match arrivals {
-        Arrivals::Drawn { process, profile, seed } => Arrivals::Drawn {
-            process: *process,
-            // A validated plan's rates stay in range when they get smaller.
-            profile: profile.scaled(1.0 / f64::from(size)).unwrap_or_else(|_| profile.clone()),
-            seed: *seed,
-        },
-        Arrivals::Replay(_) => arrivals.clone(),
-    }
-}
-
 /// The arrivals of the measured phase.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Intended {
@@ -304,56 +292,35 @@ struct Intended {
 }
 
 impl Intended {
-    fn of(arrivals: &Arrivals, size: u32, limits: Limits, items: Option<u64>) -> Self {
-        let size = u64::from(size);
-        let warm_requests = match limits.warmup {
-            Warmup::Items(items) => items.div_ceil(size),
-            Warmup::None | Warmup::Time(_) => 0,
-        };
-        let mut begin = match limits.warmup {
-            Warmup::Time(time) => Some(time),
-            Warmup::None => Some(Duration::ZERO),
-            Warmup::Items(_) => None,
-        };
-        let most = items.map_or(u64::MAX, |items| items.div_ceil(size));
-        let (mut requests, mut last, mut cut_by_items, mut walked) = (0, Duration::ZERO, false, 0);
-        for arrival in arrivals.sequence(1) {
-            if walked == MOST_WALKED {
-                break;
-            }
-            walked += 1;
-            if arrival.index < warm_requests || begin.is_some_and(|begin| arrival.at < begin) {
-                continue;
-            }
-            let begin = *begin.get_or_insert(arrival.at);
-            if limits.duration.is_some_and(|duration| arrival.at >= begin + duration) {
-                break;
-            }
-            if requests == most {
-                cut_by_items = true;
-                break;
-            }
+    /// By the rule that workers follow.
+    fn of(arrivals: &Arrivals, size: NonZeroU32, limits: Limits, items: Option<u64>) -> Self {
+        let most = items.map_or(u64::MAX, |items| items.div_ceil(size.get().into()));
+        let mut walk = arrivals.sequence(1).phases(size, items, limits);
+        let (mut requests, mut asked, mut last) = (0, 0, Duration::ZERO);
+        for planned in walk.by_ref().take(MOST_WALKED).filter(|p| p.phase == Phase::Measure) {
             requests += 1;
-            last = arrival.at;
+            asked += u64::from(planned.items);
+            last = planned.arrival.at;
         }
-        let begin = begin.unwrap_or_default();
+        let begin = walk.measured_from().unwrap_or_default();
         let mut end = [limits.duration.map(|d| begin + d), arrivals.length()].into_iter().flatten().min();
-        if walked == MOST_WALKED {
+        if walk.next().is_some() {
             let counted = requests.max(1);
             requests = end.map_or(u64::MAX, |end| rounded(arrivals.expected(end) - arrivals.expected(begin)));
             requests = requests.min(most);
+            asked = requests.saturating_mul(size.get().into()).min(items.unwrap_or(u64::MAX));
             let so_far = last.saturating_sub(begin).as_secs_f64();
             last = begin
                 + Duration::try_from_secs_f64(so_far * (requests as f64 / counted as f64))
                     .unwrap_or_default();
         }
-        if cut_by_items || requests == most || end.is_none() {
+        if requests == most || end.is_none() {
             let gap = last.saturating_sub(begin) / u32::try_from(requests.max(2) - 1).unwrap_or(u32::MAX);
             let closed = last + gap;
             end = Some(end.map_or(closed, |end| end.min(closed)));
         }
         let span = end.map_or(Duration::ZERO, |end| end.saturating_sub(begin));
-        Self { requests, items: (requests * size).min(items.unwrap_or(u64::MAX)), begin, span }
+        Self { requests, items: asked, begin, span }
     }
 }
 

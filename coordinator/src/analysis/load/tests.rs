@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use fluxfleet_proto::arrival::{Process, Profile, Stage};
+use fluxfleet_proto::load::Warmup;
 
 use super::*;
 use crate::aggregate::{Point, Window};
@@ -43,10 +44,14 @@ fn limits(warmup: Warmup, duration: Option<u64>) -> Limits {
     Limits { warmup, duration: duration.map(secs) }
 }
 
+fn walk(arrivals: &Arrivals, size: u32, limits: Limits, items: Option<u64>) -> Intended {
+    Intended::of(arrivals, NonZeroU32::new(size).expect("from 1"), limits, items)
+}
+
 #[test]
 fn the_arrivals_of_a_time_are_counted_and_not_estimated() {
     let arrivals = poisson(10.0);
-    let intended = Intended::of(&arrivals, 1, limits(Warmup::Time(secs(10)), Some(60)), None);
+    let intended = walk(&arrivals, 1, limits(Warmup::Time(secs(10)), Some(60)), None);
     assert_eq!(intended.requests, measured_arrivals(&arrivals));
     assert_eq!((intended.items, intended.span), (intended.requests, secs(60)));
 }
@@ -54,16 +59,16 @@ fn the_arrivals_of_a_time_are_counted_and_not_estimated() {
 #[test]
 fn items_end_a_load_and_the_last_gap_belongs_to_it() {
     // At 0, 0.1, .. 1.9 s; the gap after the last makes it two seconds.
-    let intended = Intended::of(&even(10.0), 1, limits(Warmup::None, None), Some(20));
+    let intended = walk(&even(10.0), 1, limits(Warmup::None, None), Some(20));
     assert_eq!(intended, Intended { requests: 20, items: 20, begin: secs(0), span: secs(2) });
     // Whichever comes first ends it.
-    let intended = Intended::of(&even(10.0), 1, limits(Warmup::None, Some(1)), Some(20));
+    let intended = walk(&even(10.0), 1, limits(Warmup::None, Some(1)), Some(20));
     assert_eq!(intended, Intended { requests: 10, items: 10, begin: secs(0), span: secs(1) });
 }
 
 #[test]
 fn a_warm_up_of_items_ends_with_the_first_arrival_after_it() {
-    let intended = Intended::of(&even(10.0), 1, limits(Warmup::Items(5), Some(1)), None);
+    let intended = walk(&even(10.0), 1, limits(Warmup::Items(5), Some(1)), None);
     assert_eq!(
         intended,
         Intended { requests: 10, items: 10, begin: Duration::from_millis(500), span: secs(1) }
@@ -72,7 +77,7 @@ fn a_warm_up_of_items_ends_with_the_first_arrival_after_it() {
 
 #[test]
 fn the_last_batch_may_be_short() {
-    let intended = Intended::of(&even(2.0), 4, limits(Warmup::None, None), Some(10));
+    let intended = walk(&even(2.0), 4, limits(Warmup::None, None), Some(10));
     assert_eq!((intended.requests, intended.items), (3, 10));
 }
 
@@ -81,10 +86,10 @@ fn a_profile_ends_a_load_too() {
     let stage = Stage { from: 4.0, to: 4.0, length: Some(secs(5)) };
     let profile = Profile::try_new(vec![stage]).expect("a profile");
     let arrivals = Arrivals::Drawn { process: Process::Constant, profile, seed: 0 };
-    let intended = Intended::of(&arrivals, 1, limits(Warmup::Time(secs(2)), None), None);
+    let intended = walk(&arrivals, 1, limits(Warmup::Time(secs(2)), None), None);
     assert_eq!(intended, Intended { requests: 12, items: 12, begin: secs(2), span: secs(3) });
     let replay = Arrivals::Replay(Arc::from([secs(0), secs(1), secs(4)]));
-    let intended = Intended::of(&replay, 2, limits(Warmup::None, None), None);
+    let intended = walk(&replay, 2, limits(Warmup::None, None), None);
     assert_eq!(intended, Intended { requests: 3, items: 6, begin: secs(0), span: secs(4) });
 }
 

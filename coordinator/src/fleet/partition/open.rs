@@ -23,7 +23,7 @@ pub(super) fn split(
     threads: &[u32],
 ) -> Division {
     let size = demand.items_per_request;
-    let arrivals = in_requests(arrivals, size);
+    let arrivals = arrivals.in_requests(size);
     let in_flight = places(demand.in_flight.get(), threads);
     let lanes = lanes(threads, &in_flight);
     let counted = count(&arrivals, demand.items, size, demand.limits, &lanes, MOST_WALKED);
@@ -50,19 +50,6 @@ pub(super) fn split(
     Division {
         portions: lanes.iter().zip(&in_flight).enumerate().map(portion).collect(),
         sends_until: by_time.into_iter().chain(last).min(),
-    }
-}
-
-/// The same work in requests of this many items. A replay's entries are requests already.
-fn in_requests(arrivals: &Arrivals, size: NonZeroU32) -> Arrivals {
-    match arrivals {
-        Arrivals::Drawn { process, profile, seed } if size != NonZeroU32::MIN => Arrivals::Drawn {
-            process: *process,
-            // The plan's rates stay rates when divided by any size.
-            profile: profile.scaled(1.0 / f64::from(size.get())).unwrap_or_else(|_| profile.clone()),
-            seed: *seed,
-        },
-        same => same.clone(),
     }
 }
 
