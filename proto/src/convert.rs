@@ -1,11 +1,21 @@
 //! Wire to domain with named errors; domain to wire without any.
 //!
 //! Everything that comes off a stream passes through `TryFrom` here, once. Past it no value needs checking.
+//!
+//! | file | duty |
+//! |---|---|
+//! | `worker`, `agent` | the messages of each stream |
+//! | `assignment`, `load` | what a worker is to run, and when; how its generator fared |
+//! | `tally` | what a worker recorded |
+//! | `sample` | what an agent read |
+//! | `common` | clock messages, latencies, and what several messages hold |
 
 mod agent;
+mod assignment;
 mod common;
 mod load;
 mod sample;
+mod tally;
 mod worker;
 
 use thiserror::Error;

@@ -1,4 +1,6 @@
-//! Clock messages and latencies.
+//! Clock messages, latencies, and what several messages hold.
+
+use std::time::Duration;
 
 use super::{InvalidMessage, out_of_range, require};
 use crate::clock::Mono;
@@ -8,6 +10,11 @@ use crate::latency::Latency;
 use crate::message::{ClockPong, Welcome};
 use crate::units::Micros;
 use crate::wire;
+
+/// A time onto the wire, in whole milliseconds.
+pub(super) fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// An instant off the wire.
 pub(super) fn mono(ns: u64, field: &'static str) -> Result<Mono, InvalidMessage> {

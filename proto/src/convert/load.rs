@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::common::{latency, non_zero};
+use super::common::{latency, millis, non_zero};
 use super::{InvalidMessage, out_of_range, require};
 use crate::arrival::{Arrivals, Lanes, Process, Profile, Stage};
 use crate::health::{Ceiling, Health};
@@ -159,7 +159,7 @@ impl From<Ceiling> for wire::Ceiling {
             requests_per_s,
             time_per_request_ns: ns(time_per_request),
             threads,
-            measured_ms: u64::try_from(measured.as_millis()).unwrap_or(u64::MAX),
+            measured_ms: millis(measured),
         }
     }
 }
