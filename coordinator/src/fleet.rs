@@ -4,12 +4,14 @@
 
 mod clock;
 mod event;
+mod notice;
 mod partition;
 mod presence;
 mod registry;
 
 pub use clock::{ClockHistory, ClockStep, ClockTracker};
 pub use event::{AgentOutbox, Cut, Event, Leaving, Outbox, Refusal, Seat, WorkerOutbox};
+pub use notice::{Notice, Who};
 pub use partition::{Demand, Division, Portion, split, split_trial};
 pub use presence::{MAX_AWAY, Presence, Return};
 pub use registry::{Agent, Fading, Fleet, MAX_SILENCE, Worker};

@@ -1,6 +1,7 @@
 //! What is seen while a run goes on.
 
 mod lines;
+mod notice;
 mod terminal;
 mod text;
 
@@ -10,8 +11,9 @@ use std::time::Duration;
 use fluxfleet_proto::load::Warmup;
 
 pub use lines::Lines;
+pub use notice::notice;
 pub use terminal::Terminal;
-pub use text::{gpu_event, stopping, tripped};
+pub use text::{gpu_event, left_out, listening, stopping, tripped};
 
 use crate::plan::OutputPlan;
 

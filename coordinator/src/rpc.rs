@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::fleet::Event;
+use crate::fleet::{Event, Notice};
 use service::Service;
 
 /// Events that may wait for the owner. Streams stop reading when it is full, so nothing is dropped.
@@ -74,7 +74,7 @@ impl Port {
                 .serve_with_incoming_shutdown(incoming, cancel.cancelled_owned())
                 .await;
             if let Err(error) = served {
-                let _ = events.send(Event::Notice(format!("the coordinator's port failed: {error}"))).await;
+                let _ = events.send(Event::Notice(Notice::PortFailed(error.to_string()))).await;
             }
         });
         (rx, server)

@@ -139,7 +139,7 @@ async fn carry_out(plan: Plan, gpus: Result<LocalGpus, String>) -> Exit {
             (Some(EmbeddedFleet::start(addr, workers, gpus)), agents, no_agent)
         }
         FleetPlan::Remote { agents, .. } => {
-            live.note(&format!("coordinator {run} listens on {addr}"));
+            live.note(&live::listening(&run, addr, plan.output.lang));
             let none =
                 "no agent was asked for; start fluxfleet-agent on the inference host and run with --agents 1";
             (None, agents, (agents == 0).then(|| none.to_owned()))

@@ -9,6 +9,8 @@ use fluxfleet_proto::peer::{AgentHello, WorkerHello};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use super::Notice;
+
 /// Everything that peers do, as one stream of events.
 #[derive(Debug)]
 pub enum Event {
@@ -25,7 +27,7 @@ pub enum Event {
     /// An agent's stream ended; how, and why, for people.
     AgentLeft(Seat, Leaving, String),
     /// Something on the port that is worth a line: garbage, a refused peer.
-    Notice(String),
+    Notice(Notice),
 }
 
 /// One stream of an agent. Each time it comes back it has another; what comes on an earlier one is not listened to,

@@ -10,7 +10,7 @@ use fluxfleet_proto::peer::{AgentHello, WorkerHello};
 use fluxfleet_proto::reading::Occasion;
 
 use super::presence::Return;
-use super::{AgentOutbox, ClockTracker, Presence, Refusal, Seat, WorkerOutbox};
+use super::{AgentOutbox, ClockTracker, Presence, Refusal, Seat, Who, WorkerOutbox};
 use crate::aggregate::Lost;
 
 /// A worker from which nothing was heard for this long is lost, an agent is away. It answers a clock ping each second.
@@ -214,11 +214,11 @@ impl Fleet {
         self.agents.iter().find(|a| a.peer == peer)
     }
 
-    /// A peer's name for people.
-    pub fn name(&self, peer: PeerId) -> String {
-        let worker = self.workers.iter().find(|w| w.peer == peer).map(|w| format!("worker {}", w.hello.name));
-        let agent = || self.agents.iter().find(|a| a.peer == peer).map(|a| format!("agent {}", a.hello.host));
-        worker.or_else(agent).unwrap_or_else(|| peer.to_string())
+    /// A peer, as people know it.
+    pub fn who(&self, peer: PeerId) -> Who {
+        let worker = self.workers.iter().find(|w| w.peer == peer).map(|w| Who::Worker(w.hello.name.clone()));
+        let agent = || self.agent(peer).map(|a| Who::Agent(a.hello.host.clone()));
+        worker.or_else(agent).unwrap_or(Who::Unnamed(peer))
     }
 
     /// Notes a worker's sign of life.

@@ -1,7 +1,9 @@
 //! What is said, in English and Chinese.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use fluxfleet_proto::id::RunId;
 use fluxfleet_proto::load::Warmup;
 use fluxfleet_proto::reading::{GpuEvent, GpuEventKind};
 
@@ -167,6 +169,22 @@ pub fn stopping(grace: Duration, lang: Lang) -> String {
     }
 }
 
+/// Where workers and agents can join.
+pub fn listening(run: &RunId, at: SocketAddr, lang: Lang) -> String {
+    match lang {
+        Lang::En => format!("coordinator {run} listens on {at}"),
+        Lang::Zh => format!("协调器 {run} 监听 {at}"),
+    }
+}
+
+/// That preflight leaves a strategy out.
+pub fn left_out(strategy: &str, why: &str, lang: Lang) -> String {
+    match lang {
+        Lang::En => format!("{strategy} is left out: {why}"),
+        Lang::Zh => format!("跳过 {strategy}: {why}"),
+    }
+}
+
 /// `cooling down for 10 s`
 pub(super) fn pause_text(pause: Duration, lang: Lang) -> String {
     let s = pause.as_secs_f64();
@@ -285,6 +303,16 @@ mod tests {
         let figures = figures(&view, Lang::En);
         assert!(figures.starts_with("10.00 items/s of 0.002778 asked for"), "{figures}");
         assert_eq!(short(1e9), "1000000000");
+    }
+
+    #[test]
+    fn what_happens_before_the_load_is_said_in_the_language_of_the_run() {
+        let at = "127.0.0.1:7000".parse().expect("an address");
+        let listens = |lang| listening(&RunId::new("r1"), at, lang);
+        assert_eq!(listens(Lang::En), "coordinator r1 listens on 127.0.0.1:7000");
+        assert_eq!(listens(Lang::Zh), "协调器 r1 监听 127.0.0.1:7000");
+        assert_eq!(left_out("async", "404", Lang::En), "async is left out: 404");
+        assert_eq!(left_out("async", "404", Lang::Zh), "跳过 async: 404");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::fleet::Event;
+use crate::fleet::{Event, Notice};
 
 /// How HTTP/2 begins with prior knowledge (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -49,21 +49,17 @@ async fn admit(
     events: mpsc::Sender<Event>,
 ) {
     let _ = stream.set_nodelay(true);
-    let trouble = match tokio::time::timeout(PATIENCE, begins_as_http2(&stream)).await {
+    let silent = match tokio::time::timeout(PATIENCE, begins_as_http2(&stream)).await {
         Ok(Ok(true)) => {
             let _ = tx.send(Ok(stream)).await;
             return;
         }
         // A port scan or a health check: nothing was said, nothing is worth a line.
         Ok(Err(_)) => return,
-        Ok(Ok(false)) => "sent something that is not gRPC",
-        Err(_) => "connected and said nothing",
+        Ok(Ok(false)) => false,
+        Err(_) => true,
     };
-    let notice = format!(
-        "{from} {trouble}; connection closed. Workers and agents join with `fluxfleet-worker --coordinator ..` and \
-         `fluxfleet-agent --coordinator ..` of this release"
-    );
-    let _ = events.send(Event::Notice(notice)).await;
+    let _ = events.send(Event::Notice(Notice::Stranger { from, silent })).await;
 }
 
 async fn begins_as_http2(stream: &TcpStream) -> io::Result<bool> {

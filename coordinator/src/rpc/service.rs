@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::down::Down;
-use crate::fleet::{Event, Leaving, Outbox, Refusal};
+use crate::fleet::{Event, Leaving, Notice, Outbox, Refusal, Who};
 
 /// A stream that has not said who it is by then is closed.
 const GREETING_PATIENCE: Duration = Duration::from_secs(10);
@@ -142,15 +142,15 @@ impl wire::fleet_server::Fleet for Service {
     ) -> Result<Response<Self::WorkStream>, Status> {
         let from = address(&up);
         let mut up = up.into_inner();
-        let first = self.notice_refusal(&from, greeting(&mut up, worker_version).await).await?;
+        let first = self.notice_refusal(None, &from, greeting(&mut up, worker_version).await).await?;
         let WorkerReport::Hello(hello) = first else {
             return Err(refuse(&Refusal::BadGreeting("it is not a WorkerHello".to_owned())));
         };
-        let who = format!("worker {} at {from}", hello.name);
+        let who = Who::Worker(hello.name.clone());
         let (outbox, commands) = Outbox::new();
         let cut = outbox.when_cut();
         let peer = self.register(|reply| Event::WorkerJoins(hello, outbox, reply)).await;
-        let peer = self.notice_refusal(&who, peer).await?;
+        let peer = self.notice_refusal(Some(who), &from, peer).await?;
         let (last_word, word) = mpsc::channel(1);
         let event = move |report| Event::Worker(peer, report, Clock::now());
         self.read(up, last_word, event, move |_, why| Event::Left(peer, why));
@@ -163,15 +163,15 @@ impl wire::fleet_server::Fleet for Service {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let from = address(&up);
         let mut up = up.into_inner();
-        let first = self.notice_refusal(&from, greeting(&mut up, agent_version).await).await?;
+        let first = self.notice_refusal(None, &from, greeting(&mut up, agent_version).await).await?;
         let AgentReport::Hello(hello) = first else {
             return Err(refuse(&Refusal::BadGreeting("it is not an AgentHello".to_owned())));
         };
-        let who = format!("agent {} at {from}", hello.host);
+        let who = Who::Agent(hello.host.clone());
         let (outbox, commands) = Outbox::new();
         let cut = outbox.when_cut();
         let seat = self.register(|reply| Event::AgentJoins(hello, outbox, reply)).await;
-        let seat = self.notice_refusal(&who, seat).await?;
+        let seat = self.notice_refusal(Some(who), &from, seat).await?;
         let (last_word, word) = mpsc::channel(1);
         let event = move |report| Event::Agent(seat, report, Clock::now());
         self.read(up, last_word, event, move |how, why| Event::AgentLeft(seat, how, why));
@@ -185,9 +185,14 @@ fn address<T>(request: &Request<T>) -> String {
 
 impl Service {
     /// Tells the user who was turned away.
-    async fn notice_refusal<T>(&self, who: &str, answer: Result<T, Status>) -> Result<T, Status> {
+    async fn notice_refusal<T>(
+        &self,
+        who: Option<Who>,
+        from: &str,
+        answer: Result<T, Status>,
+    ) -> Result<T, Status> {
         if let Err(status) = &answer {
-            let notice = format!("refused {who}: {}", status.message());
+            let notice = Notice::Refused(who, from.to_owned(), status.message().to_owned());
             let _ = self.events.send(Event::Notice(notice)).await;
         }
         answer

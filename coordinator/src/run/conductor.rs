@@ -14,7 +14,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use super::{Interrupt, RunError};
 use crate::aggregate::{RecordSpool, RunOutcome, SampleMerge};
-use crate::fleet::{Event, Fading, Fleet, Leaving, Return, Seat};
+use crate::fleet::{Event, Fading, Fleet, Leaving, Notice, Return, Seat, Who};
 use crate::live::{self, Live};
 use crate::plan::{FleetPlan, Plan};
 
@@ -164,9 +164,7 @@ impl Conductor<'_> {
                 let absent = hello.devices.as_ref().err().map(|a| (hello.host.clone(), a.to_string()));
                 let joined = self.fleet.join_agent(hello, outbox, now);
                 if let (Ok(_), Some((host, why)), true) = (&joined, absent, news) {
-                    self.rig
-                        .live
-                        .note(&format!("agent {host} sees no GPU ({why}); its system metrics go on"));
+                    self.note(&Notice::NoGpu(Who::Agent(host), why));
                 }
                 if let Ok(seat) = &joined {
                     self.ack_samples(seat.peer);
@@ -175,7 +173,7 @@ impl Conductor<'_> {
             }
             Event::AgentLeft(seat, ..) if !self.fleet.seated(seat) => {}
             Event::AgentLeft(seat, Leaving::Broke, why) => self.leave(seat.peer, &why),
-            Event::Notice(text) => self.rig.live.note(&text),
+            Event::Notice(notice) => self.note(&notice),
             Event::Left(peer, why) | Event::AgentLeft(Seat { peer, .. }, Leaving::ForGood, why) => {
                 return self.part(peer, &why, assembling);
             }
@@ -203,8 +201,7 @@ impl Conductor<'_> {
     /// A peer left for good.
     fn part(&mut self, peer: PeerId, why: &str, assembling: bool) -> Option<Happening> {
         if assembling && !self.assembled {
-            let name = self.fleet.name(peer);
-            self.rig.live.note(&format!("{name} left again: {why}"));
+            self.note(&Notice::LeftAgain(self.fleet.who(peer), why.to_owned()));
             self.fleet.forget(peer);
             return None;
         }
@@ -238,10 +235,7 @@ impl Conductor<'_> {
                 // What has arrived all the same, on a stream that broke later, is no loss.
                 let missed = self.samples.gap(peer, last);
                 if missed > 0 {
-                    let name = self.fleet.name(peer);
-                    self.rig
-                        .live
-                        .note(&format!("{name} dropped {missed} samples from number {first} on: {reason}"));
+                    self.note(&Notice::Dropped { agent: self.fleet.who(peer), missed, first, why: reason });
                 }
                 self.ack_samples(peer);
             }
@@ -250,13 +244,7 @@ impl Conductor<'_> {
 
     fn clock_answers(&mut self, peer: PeerId, pong: ClockPong, at: Mono) {
         let Some(step) = self.fleet.clock_mut(peer).and_then(|clock| clock.pong(pong, at)) else { return };
-        let name = self.fleet.name(peer);
-        self.rig.live.note(&format!(
-            "the clock of {name} stepped by {:+.3} s against the coordinator's within {:.3} s; what was read in between is \
-             placed with an error that covers both",
-            step.by_ns as f64 / 1e9,
-            step.between.1.since(step.between.0).as_secs_f64(),
-        ));
+        self.note(&Notice::ClockStepped(self.fleet.who(peer), step));
     }
 
     fn ack_samples(&self, peer: PeerId) {
@@ -272,24 +260,25 @@ impl Conductor<'_> {
             self.note_return(peer, back);
         }
         if self.fleet.leave(peer, why) {
-            let name = self.fleet.name(peer);
-            self.rig.live.note(&format!("{name} is away ({why}); it keeps its samples until it is back"));
+            self.note(&Notice::Away(self.fleet.who(peer), why.to_owned()));
         }
     }
 
     /// Says how an agent came back.
-    pub(super) fn note_return(&mut self, peer: PeerId, Return { away, late }: Return) {
-        let name = self.fleet.name(peer);
-        let s = away.as_secs_f64();
-        self.rig.live.note(&format!("{name} is back after {s:.0} s; {late} samples came late"));
+    pub(super) fn note_return(&mut self, peer: PeerId, back: Return) {
+        self.note(&Notice::Back(self.fleet.who(peer), back));
+    }
+
+    /// Says something in the language of the run.
+    pub(super) fn note(&mut self, notice: &Notice) {
+        self.rig.live.note(&live::notice(notice, self.plan.output.lang));
     }
 
     /// Marks a peer as vanished and says so once.
     pub(super) fn lose(&mut self, peer: PeerId, why: &str) -> bool {
         let news = self.fleet.lose(peer, why, Clock::now());
         if news {
-            let name = self.fleet.name(peer);
-            self.rig.live.note(&format!("lost {name}: {why}"));
+            self.note(&Notice::Lost(self.fleet.who(peer), why.to_owned()));
         }
         news
     }

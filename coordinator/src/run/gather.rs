@@ -8,7 +8,7 @@ use fluxfleet_proto::id::PeerId;
 use super::RunError;
 use super::conductor::{Conductor, Happening};
 use super::trial::GRACE;
-use crate::fleet::Presence;
+use crate::fleet::{Notice, Presence};
 
 /// How long the end of a run waits for agents that are away or behind with their samples.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,9 +28,8 @@ impl Conductor<'_> {
             }
             if !told {
                 told = true;
-                let names: Vec<String> = owing.iter().map(|&(peer, _)| self.fleet.name(peer)).collect();
-                let (names, s) = (names.join(", "), patience.as_secs());
-                self.rig.live.note(&format!("waiting for samples of {names}, {s} s at most"));
+                let agents = owing.iter().map(|&(peer, _)| self.fleet.who(peer)).collect();
+                self.note(&Notice::AwaitingSamples(agents, patience));
             }
             if matches!(self.next(false).await?, Happening::Abandoned) {
                 break;

@@ -127,7 +127,9 @@ impl Conductor<'_> {
             match finding {
                 Finding::Usable => {}
                 Finding::Doubtful(what) => self.rig.live.note(&format!("{name}: {what}")),
-                Finding::Missing(why) => self.rig.live.note(&format!("{name} is left out: {why}")),
+                Finding::Missing(why) => {
+                    self.rig.live.note(&live::left_out(name, why, self.plan.output.lang));
+                }
             }
         }
         Ok(findings)
