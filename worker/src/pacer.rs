@@ -113,6 +113,12 @@ impl<A: Arrivals> Pacer<A> {
         Step::Full(time_up)
     }
 
+    /// Whether something would be sent now.
+    pub(crate) fn is_due(&self, now: Mono) -> bool {
+        let due = self.next.is_some_and(|next| self.start + next.at <= now);
+        due && self.places > 0 && !self.closed
+    }
+
     /// A request has ended.
     pub(crate) fn release(&mut self, now: Mono) {
         self.places += 1;
@@ -185,6 +191,7 @@ mod tests {
         let mut pacer = pacer(&[0, 5, 5, 9], 9, WhenFull::Wait, None);
         assert_eq!(pacer.step(START), send(0, Some(0)));
         assert_eq!(pacer.step(at(3)), Step::Wait(at(5)));
+        assert!(!pacer.is_due(at(4)) && pacer.is_due(at(5)));
         assert_eq!(pacer.step(at(7)), send(5, Some(2)));
         assert_eq!(pacer.step(at(7)), send(5, Some(2)));
         assert_eq!(pacer.step(at(7)), Step::Wait(at(9)));

@@ -8,6 +8,11 @@
 //!
 //! Whoever comes first asks the pacer: the alarm's task, or a place whose request has just ended. So nothing that is
 //! due waits behind the answers of others for the alarm's task to get its turn.
+//!
+//! Where much is due at once (a burst, or the processor was away for a while), it goes in turns of [`BURST`], and in
+//! between the answers that have come are read. Sent all together, each would open a connection of its own since no
+//! other had its answer read yet; opening them takes longer than the time that they are late by, and a load that the
+//! machine carries with ease would never be on time again.
 
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroU32;
@@ -23,6 +28,9 @@ use super::load::{Context, Desk};
 use crate::pacer::{Alarm, Due, GIVEN_UP, Pacer, Step};
 use crate::schedule::Arrivals;
 
+/// Requests that are sent before the answers of others are looked at.
+const BURST: u32 = 16;
+
 /// One thread's part of an open load.
 pub(super) struct Open {
     pacer: RefCell<Pacer<Arrivals>>,
@@ -30,7 +38,8 @@ pub(super) struct Open {
     /// Places without a request, the last used last: few places stay warm.
     idle: RefCell<Vec<Rc<Place>>>,
     over: Cell<bool>,
-    ended: Notify,
+    /// The alarm's task has something to do.
+    turn: Notify,
 }
 
 /// A task that sends one request at a time.
@@ -93,17 +102,23 @@ impl Open {
             alarm: Alarm::new()?,
             idle: RefCell::default(),
             over: Cell::new(false),
-            ended: Notify::new(),
+            turn: Notify::new(),
         })
     }
 
     /// Sends what is due until nothing is left, each request in a task of `context`'s crowd.
     pub(super) async fn drive(self: Rc<Self>, context: Rc<Context>) {
-        self.pump(&context);
-        while !self.over.get() {
+        loop {
+            while self.pump(&context, BURST) {
+                // Comes back after the runtime has looked at the network.
+                tokio::task::yield_now().await;
+            }
+            if self.over.get() {
+                return;
+            }
             tokio::select! {
-                () = self.alarm.rung() => self.pump(&context),
-                () = self.ended.notified() => {}
+                () = self.alarm.rung() => {}
+                () = self.turn.notified() => {}
             }
         }
     }
@@ -112,17 +127,23 @@ impl Open {
     pub(super) fn stop(self: &Rc<Self>, context: &Rc<Context>) {
         if !self.over.get() {
             self.pacer.borrow_mut().close();
-            self.pump(context);
+            self.pump(context, 1);
         }
     }
 
-    fn pump(self: &Rc<Self>, context: &Rc<Context>) {
+    /// Sends what is due, at most so many. Whether more is.
+    fn pump(self: &Rc<Self>, context: &Rc<Context>, most: u32) -> bool {
+        let mut sent = 0;
         loop {
             // Anew for each: a burst of sends takes time itself.
             let now = Clock::now();
+            if sent == most && self.pacer.borrow().is_due(now) {
+                return true;
+            }
             let step = self.pacer.borrow_mut().step(now);
             match step {
                 Step::Send { due, intended, lateness } => {
+                    sent += 1;
                     if let Some(lateness) = lateness {
                         context.recorder.borrow_mut().took_up(due.claim.phase, lateness);
                     }
@@ -131,18 +152,21 @@ impl Open {
                 Step::GiveUp { due, intended } => {
                     context.recorder.borrow_mut().gave_up(due.claim, intended, GIVEN_UP, now);
                 }
-                Step::Wait(at) => return self.alarm.set(at),
+                Step::Wait(at) => {
+                    self.alarm.set(at);
+                    return false;
+                }
                 Step::Full(until) => {
                     if let Some(at) = until {
                         self.alarm.set(at);
                     }
-                    return;
+                    return false;
                 }
                 Step::Done => {
                     self.over.set(true);
-                    self.ended.notify_one();
+                    self.turn.notify_one();
                     self.idle.borrow().iter().for_each(|place| place.wake());
-                    return;
+                    return false;
                 }
             }
         }
@@ -165,7 +189,10 @@ impl Open {
             context.hand_over_records().await;
             self.pacer.borrow_mut().release(ended);
             self.idle.borrow_mut().push(Rc::clone(&place));
-            self.pump(&context);
+            // Its connection has just become free for one, and one alone.
+            if self.pump(&context, 1) {
+                self.turn.notify_one();
+            }
         }
     }
 }

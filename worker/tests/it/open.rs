@@ -353,6 +353,17 @@ fn a_closed_load_ends_with_its_time_or_with_its_items_whichever_is_first() {
 }
 
 #[test]
+fn a_burst_uses_the_connections_again_whose_answers_come_while_it_is_sent() {
+    const BURST: u64 = 3_000;
+    let server = server::start(|_| server::json(200, IMAGE));
+    let outcome = run(constant(&server, 1_000_000, BURST, 1));
+    assert_eq!(outcome.tally.items_ok, BURST);
+    let opened = outcome.tally.connections;
+    // Sent without a look at the network, each would have opened its own.
+    assert!(opened < BURST * 9 / 10, "{opened} connections for {BURST} requests");
+}
+
+#[test]
 fn an_open_load_without_a_place_in_flight_is_a_fault_that_says_so() {
     let trial = constant(&server::start(|_| server::json(200, IMAGE)), 100, 10, 1).in_flight(0);
     let (_handle, mut outputs) = engine::prepare(trial.assignment, NonZeroUsize::MIN).unwrap();
