@@ -38,11 +38,16 @@ pub type Calls = BTreeMap<&'static str, Latency>;
 /// the GPUs that do not. What it has to hold to is checked by
 /// [`testing::check_gpu_collector`](crate::testing::check_gpu_collector).
 pub trait GpuCollector: Send + Sync {
-    /// The GPUs, in an order that stays; UUIDs are unique and never empty. An empty list: there are none.
+    /// The GPUs, in an order that stays; UUIDs are unique and never empty. An empty list: there are none. Those that are
+    /// found later come last, and [`events`](Self::events) tells of them.
     ///
     /// # Errors
     /// Why they cannot be seen. They are then not read.
     fn devices(&self) -> Result<Vec<Device>, Absence>;
+
+    /// Looks for GPUs that were not there before, and for a driver that was not. Comes before readings of the normal
+    /// lane.
+    fn look(&self) {}
 
     /// One GPU's numbers, now: those of [`metrics_of`] the occasion, each read or absent with its reason.
     fn read(&self, uuid: &GpuUuid, occasion: Occasion) -> GpuReading;
@@ -57,7 +62,7 @@ pub trait GpuCollector: Send + Sync {
         None
     }
 
-    /// What the driver reported of GPUs since this was last asked. Never waits.
+    /// What the driver reported of GPUs, and which ones were found, since this was last asked. Never waits.
     fn events(&self) -> Vec<GpuEvent> {
         Vec::new()
     }

@@ -7,7 +7,7 @@ use fluxfleet_proto::clock::Mono;
 use fluxfleet_proto::message::Cadence;
 use fluxfleet_proto::metric::{GpuMetric, HostMetric};
 use fluxfleet_proto::reading::{
-    Absence, AbsenceReason, GpuEventKind, GpuReading, GpuUuid, HostSample, Occasion, Reading,
+    Absence, AbsenceReason, Device, GpuEventKind, GpuReading, GpuUuid, HostSample, Occasion, Reading,
 };
 
 /// Periods of its lane for which a reading counts: one may be missed, and the next be late.
@@ -22,6 +22,8 @@ pub(crate) struct Latest {
     samples: u64,
     host: BTreeMap<HostMetric, Kept<f64>>,
     gpus: BTreeMap<GpuUuid, Gpu>,
+    /// GPUs that were not there at first.
+    found: Vec<Device>,
     /// Errors that the driver reported, by GPU (`None`: it did not say which) and number.
     xids: BTreeMap<(Option<GpuUuid>, u64), u64>,
 }
@@ -75,12 +77,27 @@ impl Latest {
             }
         }
         for event in &sample.events {
-            if let GpuEventKind::Xid(number) = event.kind {
-                *self.xids.entry((event.uuid.clone(), number)).or_default() += 1;
-                if let Some(uuid) = &event.uuid {
-                    self.gpus.entry(uuid.clone()).or_default().last_xid = Some(number);
+            match &event.kind {
+                GpuEventKind::Xid(number) => {
+                    *self.xids.entry((event.uuid.clone(), *number)).or_default() += 1;
+                    if let Some(uuid) = &event.uuid {
+                        self.gpus.entry(uuid.clone()).or_default().last_xid = Some(*number);
+                    }
                 }
+                GpuEventKind::Found(device) => self.found.push(device.clone()),
+                GpuEventKind::Gone(_) | GpuEventKind::Back => {}
             }
+        }
+    }
+
+    /// The GPUs by now, given those that were there at first.
+    ///
+    /// # Errors
+    /// Why there are none, as it was at first.
+    pub(crate) fn devices(&self, at_first: &Result<Vec<Device>, Absence>) -> Result<Vec<Device>, Absence> {
+        match at_first {
+            Err(absence) if self.found.is_empty() => Err(absence.clone()),
+            first => Ok(first.iter().flatten().chain(&self.found).cloned().collect()),
         }
     }
 

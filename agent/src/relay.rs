@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::message::Cadence;
-use fluxfleet_proto::reading::HostSample;
+use fluxfleet_proto::reading::{GpuEvent, GpuEventKind, HostSample};
 use tokio::sync::{mpsc, watch};
 
 use crate::latest::Latest;
@@ -39,6 +39,8 @@ impl Relay {
     pub(crate) async fn run(mut self) {
         let mut since: Option<Mono> = None;
         let mut next_seq = 0;
+        // GPUs that neither the greeting nor what is passed on tells of.
+        let mut found = Vec::new();
         self.pace.send_replace(Some(OWN_PACE));
         loop {
             tokio::select! {
@@ -54,7 +56,11 @@ impl Relay {
                     let Some(mut sample) = sample else { return };
                     let pace = self.pace.borrow().unwrap_or(OWN_PACE);
                     self.latest.send_modify(|latest| latest.see(&sample, pace));
-                    if since.is_some_and(|since| sample.taken >= since) {
+                    if since.is_none_or(|since| sample.taken < since) {
+                        let news = |e: &GpuEvent| matches!(e.kind, GpuEventKind::Found(_));
+                        found.extend(sample.events.into_iter().filter(news));
+                    } else {
+                        sample.events.append(&mut found);
                         sample.seq = next_seq;
                         next_seq += 1;
                         if self.onward.send(sample).await.is_err() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::message::Cadence;
-use fluxfleet_proto::reading::{Device, GpuEvent, HostSample, Occasion, SystemReading};
+use fluxfleet_proto::reading::{Device, GpuEvent, GpuEventKind, HostSample, Occasion, SystemReading};
 use fluxfleet_proto::units::Micros;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -40,7 +40,7 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
-    /// A sampler of the host and of these devices, which are those of the greeting.
+    /// A sampler of the host and of these devices, which are those of the greeting, and of those that are found later.
     pub(crate) fn new(collectors: Collectors, devices: Vec<Device>) -> Self {
         Self { collectors, devices, presence: Presence::default(), slow: 0, next_seq: 0, calls: None }
     }
@@ -85,8 +85,12 @@ impl Sampler {
                 schedule.take(turn);
                 let mut taken = vec![self.take(turn.occasion, pace).await];
                 if turn.occasion == Occasion::Normal {
+                    let known = self.devices.len();
                     let events = self.events(&taken[0]);
                     taken.extend(events);
+                    if self.devices.len() > known {
+                        schedule.grow(pace, self.devices.len());
+                    }
                 }
                 for sample in taken {
                     if samples.send(sample).await.is_err() {
@@ -138,6 +142,13 @@ impl Sampler {
         events.extend(self.collectors.events());
         if events.is_empty() {
             return None;
+        }
+        for event in &events {
+            if let GpuEventKind::Found(device) = &event.kind
+                && self.devices.iter().all(|known| known.uuid != device.uuid)
+            {
+                self.devices.push(device.clone());
+            }
         }
         let (now, wall) = (Clock::now(), Clock::wall());
         let mut sample = self.sample(Occasion::Event, now, wall, SystemReading::default(), Vec::new());

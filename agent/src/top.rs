@@ -92,7 +92,7 @@ fn state(devices: &Result<Vec<Device>, Absence>, latest: &Latest, now: Mono) -> 
         memory_used: host(HostMetric::MemoryUsedBytes),
         memory_total: host(HostMetric::MemoryTotalBytes),
         load: host(HostMetric::Load1),
-        gpus: match devices {
+        gpus: match latest.devices(devices) {
             Ok(devices) => Ok(devices.iter().map(gpu).collect()),
             Err(absence) => Err(absence.to_string()),
         },

@@ -45,7 +45,7 @@ pub mod wire;
 
 /// Version of the protocol that this build speaks. Raised with each change that an older peer would
 /// misunderstand; peers of another version are refused.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// Longest gRPC message either side accepts, in bytes. An interval of full histograms stays far below.
 pub const MAX_MESSAGE_BYTES: usize = 16 << 20;

@@ -309,4 +309,6 @@ pub enum GpuEventKind {
     Gone(Absence),
     /// It answers again.
     Back,
+    /// It was not there when the agent greeted, and is now.
+    Found(Device),
 }

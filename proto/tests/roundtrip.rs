@@ -323,6 +323,7 @@ fn sample_of(occasion: Occasion) -> HostSample {
             event(Some("GPU-1"), GpuEventKind::Xid(79)),
             event(Some("GPU-1"), GpuEventKind::Gone(Absence::new(AbsenceReason::Lost, "x"))),
             event(None, GpuEventKind::Back),
+            event(Some("GPU-2"), GpuEventKind::Found(Device::new("GPU-2", "H100"))),
         ],
         ..HostSample::new(4, occasion, at(5))
     }

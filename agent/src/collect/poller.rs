@@ -128,7 +128,8 @@ impl Poller {
             let free = devices.iter().filter(|d| self.hung.iter().all(|h| h.uuid != d.uuid));
             free.map(|d| d.uuid.clone()).collect()
         };
-        let answer = if asked.is_empty() { Ok(Vec::new()) } else { self.ask(asked, occasion, until).await };
+        let idle = asked.is_empty() && occasion != Occasion::Normal;
+        let answer = if idle { Ok(Vec::new()) } else { self.ask(asked, occasion, until).await };
         let (found, silence) = match answer {
             Ok(found) => (found, None),
             Err((found, silence)) => (found, Some(silence)),
@@ -165,6 +166,9 @@ impl Poller {
         let into = Arc::clone(&found);
         // Told once, at the end: a message for each GPU would cost as much as reading it.
         let question = move |collector: &mut Collector| {
+            if occasion == Occasion::Normal {
+                collector.look();
+            }
             for uuid in asked {
                 place.enter(&uuid);
                 let reading = collector.read(&uuid, occasion);

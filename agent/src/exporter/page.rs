@@ -15,7 +15,7 @@ use crate::stream::Counts;
 pub(crate) struct Page {
     /// This host's name.
     pub(crate) host: String,
-    /// Its GPUs, or why they cannot be seen.
+    /// Its GPUs at first, or why they could not be seen.
     pub(crate) devices: Result<Vec<Device>, Absence>,
     /// The latest readings.
     pub(crate) latest: watch::Receiver<Latest>,
@@ -30,7 +30,7 @@ impl Page {
     pub(super) fn render(&self, now: Mono) -> String {
         let mut text = Text::default();
         let latest = self.latest.borrow().clone();
-        gpu::write(&mut text, &self.host, &self.devices, &latest, now);
+        gpu::write(&mut text, &self.host, &latest.devices(&self.devices), &latest, now);
         node::write(&mut text, "/proc".as_ref());
         host::write(&mut text, &latest, now);
         agent::write(&mut text, self, latest.samples());

@@ -49,6 +49,19 @@ impl Schedule {
         Self { lanes, marks: Vec::new() }
     }
 
+    /// Goes on with so many GPUs.
+    pub(super) fn grow(&mut self, pace: Cadence, gpus: usize) {
+        let mut grown = Self::new(pace, gpus);
+        for lane in &mut grown.lanes {
+            let before = self.lanes.iter().find(|before| before.occasion == lane.occasion);
+            // The slow lane's points are others now.
+            if let Some(before) = before.filter(|before| before.occasion != Occasion::Slow) {
+                lane.last = before.last;
+            }
+        }
+        self.lanes = grown.lanes;
+    }
+
     /// Has a sample taken at an edge.
     pub(super) fn mark(&mut self, edge: Occasion, due: Duration) {
         self.marks.push((due, edge));

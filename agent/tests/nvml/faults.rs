@@ -1,6 +1,7 @@
 //! What goes wrong with a driver, one by one and in pairs.
 
 use fluxfleet_agent::GpuCollector as _;
+use fluxfleet_agent::collect::nvml::NvmlCollector;
 use fluxfleet_proto::metric::GpuMetric;
 use fluxfleet_proto::reading::{AbsenceReason, GpuEvent, GpuEventKind, GpuUuid, Occasion, Reading};
 use serde_json::{Value, json};
@@ -154,6 +155,46 @@ fn an_error_that_the_driver_reports_comes_with_its_gpu_and_number() {
     let event = |number| GpuEvent { uuid: Some(GpuUuid(B.to_owned())), kind: GpuEventKind::Xid(number) };
     assert_eq!(seen, [event(79), event(48)]);
     assert_eq!(read(&collector, B, Occasion::Normal).values.value(GpuMetric::PowerW), Ok(200.0));
+}
+
+/// Looks for GPUs until one of these is told of.
+fn until_found(collector: &NvmlCollector, uuids: &[&str]) {
+    let mut found = Vec::new();
+    until("GPUs that were not there", || {
+        collector.look();
+        found.extend(collector.events().into_iter().filter_map(|event| match event.kind {
+            GpuEventKind::Found(device) => Some(device.uuid.0),
+            _ => None,
+        }));
+        (found.len() >= uuids.len()).then_some(())
+    });
+    assert_eq!(found, uuids);
+}
+
+#[test]
+fn a_driver_that_is_loaded_after_the_agent_began_is_found() {
+    let host = Host::new();
+    let from = host.second();
+    host.strike(&json!([{ "kind": "driver_unloaded" }]));
+    let collector = host.open();
+    assert!(collector.devices().is_err());
+    host.strike(&json!([{ "kind": "driver_unloaded", "from": from, "to": host.second() }]));
+    until_found(&collector, &[A, B]);
+    assert_eq!(collector.devices().expect("devices").len(), 2);
+    assert_eq!(value(&collector, B, GpuMetric::PowerW), Ok(200.0));
+}
+
+#[test]
+fn a_gpu_that_is_gone_when_the_agent_begins_is_found_when_it_comes_back() {
+    let host = Host::new();
+    host.strike(&json!([{ "kind": "gpu_lost", "device": A }]));
+    let collector = host.open();
+    let known = || collector.devices().expect("devices").into_iter().map(|d| d.uuid.0).collect::<Vec<_>>();
+    assert_eq!(known(), [B]);
+    host.strike(&json!([]));
+    until_found(&collector, &[A]);
+    assert_eq!(known(), [B, A]);
+    assert_eq!([A, B].map(|gpu| value(&collector, gpu, GpuMetric::PowerW)), [Ok(100.0), Ok(200.0)]);
 }
 
 #[test]

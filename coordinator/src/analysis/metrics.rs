@@ -202,6 +202,7 @@ pub fn told(kind: &GpuEventKind) -> (&'static str, Option<u64>, Option<String>) 
         GpuEventKind::Xid(number) => ("xid", Some(*number), None),
         GpuEventKind::Gone(absence) => ("gone", None, Some(absence.to_string())),
         GpuEventKind::Back => ("back", None, None),
+        GpuEventKind::Found(_) => ("found", None, None),
     }
 }
 

@@ -7,7 +7,7 @@ use fluxfleet_proto::clock::{ClockOffset, Mono};
 use fluxfleet_proto::id::{PeerId, RunId};
 use fluxfleet_proto::message::{AgentCommand, Cadence, Welcome, WorkerCommand};
 use fluxfleet_proto::peer::{AgentHello, WorkerHello};
-use fluxfleet_proto::reading::Occasion;
+use fluxfleet_proto::reading::{Device, Occasion};
 
 use super::presence::Return;
 use super::{AgentOutbox, ClockTracker, Presence, Refusal, Seat, Who, WorkerOutbox};
@@ -246,6 +246,16 @@ impl Fleet {
     /// Marks an agent as away; `false` when it was known to be, or is lost.
     pub fn leave(&mut self, peer: PeerId, why: &str) -> bool {
         self.agent_mut(peer).filter(|a| a.lost.is_none()).is_some_and(|a| a.presence.leave(why, a.heard))
+    }
+
+    /// An agent found a GPU that was not there when it greeted.
+    pub fn found(&mut self, peer: PeerId, device: Device) {
+        let Some(agent) = self.agent_mut(peer) else { return };
+        match &mut agent.hello.devices {
+            Ok(known) if known.iter().any(|d| d.uuid == device.uuid) => {}
+            Ok(known) => known.push(device),
+            none => *none = Ok(vec![device]),
+        }
     }
 
     /// Counts a new sample of an agent, taken at an instant of our clock; tells how the agent came back, if this shows

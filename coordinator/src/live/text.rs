@@ -225,6 +225,8 @@ pub fn gpu_event(host: &str, event: &GpuEvent, lang: Lang) -> String {
         (GpuEventKind::Gone(absence), Lang::Zh) => format!("{gpu} 失去读数: {absence}; 恢复前没有它的读数"),
         (GpuEventKind::Back, Lang::En) => format!("{gpu} is back"),
         (GpuEventKind::Back, Lang::Zh) => format!("{gpu} 已恢复"),
+        (GpuEventKind::Found(device), Lang::En) => format!("{gpu} ({}) can be read from now on", device.name),
+        (GpuEventKind::Found(device), Lang::Zh) => format!("{gpu} ({}) 从现在起可以读取", device.name),
     }
 }
 

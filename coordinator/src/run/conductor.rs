@@ -9,6 +9,7 @@ use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::health::Ceiling;
 use fluxfleet_proto::id::{PeerId, RunId};
 use fluxfleet_proto::message::{AgentReport, ClockPong, WorkerReport};
+use fluxfleet_proto::reading::GpuEventKind;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -223,6 +224,9 @@ impl Conductor<'_> {
                         continue;
                     }
                     for event in events {
+                        if let GpuEventKind::Found(device) = &event.kind {
+                            self.fleet.found(peer, device.clone());
+                        }
                         self.rig.live.note(&live::gpu_event(&host, &event, self.plan.output.lang));
                     }
                     if let Some(back) = self.fleet.sampled(peer, taken) {

@@ -238,6 +238,7 @@ impl From<GpuEvent> for wire::GpuEvent {
             GpuEventKind::Xid(number) => Kind::Xid(number),
             GpuEventKind::Gone(absence) => Kind::Gone(absence.into()),
             GpuEventKind::Back => Kind::Back(true),
+            GpuEventKind::Found(device) => Kind::Found(device.into()),
         };
         Self { uuid: e.uuid.map(|uuid| uuid.0), kind: Some(kind) }
     }
@@ -250,6 +251,7 @@ impl TryFrom<wire::GpuEvent> for GpuEvent {
             Kind::Xid(number) => GpuEventKind::Xid(number),
             Kind::Gone(absence) => GpuEventKind::Gone(absence.try_into()?),
             Kind::Back(_) => GpuEventKind::Back,
+            Kind::Found(device) => GpuEventKind::Found(device.try_into()?),
         };
         Ok(Self { uuid: e.uuid.map(GpuUuid), kind })
     }

@@ -4,14 +4,16 @@ use fluxfleet_proto::reading::{Device, GpuUuid};
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
 
-/// The GPUs that can be opened, each followed by its MIG instances. One that cannot has no UUID to report it under, so
-/// a warning names it.
+use super::absence::extent;
+
+/// The GPUs that can be opened, each followed by its MIG instances, and how many are gone and may come back. One that
+/// cannot be opened has no UUID to report it under, so a warning names it.
 ///
 /// # Errors
 /// NVML's, when it does not tell how many there are, or when none can be opened.
-pub(super) fn list(nvml: &Nvml) -> Result<Vec<Device>, NvmlError> {
+pub(super) fn list(nvml: &Nvml) -> Result<(Vec<Device>, usize), NvmlError> {
     let mut devices = Vec::new();
-    let mut last_error = None;
+    let (mut last_error, mut left_out) = (None, 0);
     for index in 0..nvml.device_count()? {
         let opened = nvml.device_by_index(index).and_then(|gpu| Ok((describe(&gpu, index, None)?, gpu)));
         match opened {
@@ -22,13 +24,14 @@ pub(super) fn list(nvml: &Nvml) -> Result<Vec<Device>, NvmlError> {
             }
             Err(error) => {
                 tracing::warn!("GPU {index} is left out: NVML cannot open it ({error})");
+                left_out += usize::from(extent(&error).is_some());
                 last_error = Some(error);
             }
         }
     }
     match last_error {
         Some(error) if devices.is_empty() => Err(error),
-        _ => Ok(devices),
+        _ => Ok((devices, left_out)),
     }
 }
 

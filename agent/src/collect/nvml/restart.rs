@@ -17,6 +17,17 @@ const LONGEST_DRIVER_PAUSE: Duration = Duration::from_secs(10);
 /// See [`LONGEST_DRIVER_PAUSE`].
 const LONGEST_GPU_PAUSE: Duration = Duration::from_mins(1);
 
+/// How a start of NVML went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// All that there is can be read.
+    Well,
+    /// Some GPUs are gone.
+    LeftOut,
+    /// It failed.
+    Failed,
+}
+
 /// Decides when to start NVML anew. Pure.
 #[derive(Debug, Default)]
 pub(super) struct Restart {
@@ -25,6 +36,8 @@ pub(super) struct Restart {
     /// Starts that did not help so far.
     tries: u32,
     gone: BTreeSet<GpuUuid>,
+    /// The last start left GPUs out, whose names nobody knows.
+    left_out: bool,
 }
 
 impl Restart {
@@ -44,16 +57,22 @@ impl Restart {
 
     /// A GPU answered.
     pub(super) fn answered(&mut self, uuid: &GpuUuid) {
-        if self.gone.remove(uuid) && self.gone.is_empty() {
+        if self.gone.remove(uuid) && self.gone.is_empty() && !self.left_out {
             (self.due, self.tries) = (None, 0);
         }
     }
 
-    /// It was started anew, and that went well or not.
-    pub(super) fn tried(&mut self, now: Mono, well: bool) {
+    /// It was started, and that went well or not.
+    pub(super) fn tried(&mut self, now: Mono, how: Start) {
         self.tries = self.tries.saturating_add(1);
-        // Readings show whether it helped.
-        self.due = (!well).then(|| (now + pause(Extent::Driver, self.tries), Extent::Driver));
+        self.left_out = how == Start::LeftOut;
+        let again = |extent| Some((now + pause(extent, self.tries), extent));
+        self.due = match how {
+            // Readings show whether it helped.
+            Start::Well => None,
+            Start::LeftOut => again(Extent::Gpu),
+            Start::Failed => again(Extent::Driver),
+        };
     }
 }
 
@@ -84,9 +103,9 @@ mod tests {
         restart.failed(&gpu("a"), Extent::Driver, at(0));
         restart.failed(&gpu("b"), Extent::Driver, at(100));
         assert!(!restart.is_due(at(499)) && restart.is_due(at(500)));
-        restart.tried(at(500), false);
+        restart.tried(at(500), Start::Failed);
         assert!(!restart.is_due(at(1499)) && restart.is_due(at(1500)));
-        restart.tried(at(1500), false);
+        restart.tried(at(1500), Start::Failed);
         assert!(!restart.is_due(at(3499)) && restart.is_due(at(3500)));
     }
 
@@ -95,11 +114,22 @@ mod tests {
         let mut restart = Restart::default();
         restart.failed(&gpu("a"), Extent::Gpu, at(0));
         assert!(!restart.is_due(at(1999)) && restart.is_due(at(2000)));
-        restart.tried(at(2000), true);
+        restart.tried(at(2000), Start::Well);
         assert!(!restart.is_due(at(9_999_999)), "a start that went well is followed by readings");
         restart.answered(&gpu("b"));
         restart.failed(&gpu("a"), Extent::Gpu, at(2100));
         assert!(!restart.is_due(at(6099)) && restart.is_due(at(6100)));
+    }
+
+    #[test]
+    fn a_gpu_that_was_never_seen_is_looked_for_again_while_the_others_answer() {
+        let mut restart = Restart::default();
+        restart.tried(at(0), Start::LeftOut);
+        restart.failed(&gpu("b"), Extent::Gpu, at(100));
+        restart.answered(&gpu("b"));
+        assert!(!restart.is_due(at(3999)) && restart.is_due(at(4000)));
+        restart.tried(at(4000), Start::Well);
+        assert!(!restart.is_due(at(9_999_999)));
     }
 
     #[test]
@@ -108,7 +138,7 @@ mod tests {
         for name in ["a", "b"] {
             restart.failed(&gpu(name), Extent::Driver, at(0));
         }
-        restart.tried(at(500), true);
+        restart.tried(at(500), Start::Well);
         restart.answered(&gpu("a"));
         restart.answered(&gpu("b"));
         restart.failed(&gpu("a"), Extent::Driver, at(10_000));

@@ -30,19 +30,28 @@ pub(super) struct Session {
     watcher: Option<thread::JoinHandle<()>>,
 }
 
+/// What a start of NVML brought.
+pub(super) struct Opened {
+    pub(super) session: Session,
+    /// GPUs that can be read.
+    pub(super) devices: Vec<Device>,
+    /// How many are gone and may come back.
+    pub(super) left_out: usize,
+}
+
 impl Session {
     /// Loads the library (`None`: the system's), starts NVML and looks for GPUs.
     ///
     /// # Errors
     /// What went wrong.
-    pub(super) fn open(lib: Option<&PathBuf>) -> Result<(Self, Vec<Device>), NvmlUnavailable> {
+    pub(super) fn open(lib: Option<&PathBuf>) -> Result<Opened, NvmlUnavailable> {
         let unavailable = |error| NvmlUnavailable::new(lib.cloned(), error);
         let mut builder = Nvml::builder();
         if let Some(path) = lib {
             builder.lib_path(path.as_os_str());
         }
         let nvml = Arc::new(builder.init().map_err(unavailable)?);
-        let devices = list(&nvml).map_err(unavailable)?;
+        let (devices, left_out) = list(&nvml).map_err(unavailable)?;
         let (tell, events) = channel();
         let over = Arc::new(AtomicBool::new(false));
         let watcher = {
@@ -53,7 +62,8 @@ impl Session {
                 .spawn(move || watch(&nvml, devices, &over, &tell))
                 .ok()
         };
-        Ok((Self { nvml: Some(nvml), over, events: Mutex::new(events), watcher }, devices))
+        let session = Self { nvml: Some(nvml), over, events: Mutex::new(events), watcher };
+        Ok(Opened { session, devices, left_out })
     }
 
     /// A GPU by its UUID.
@@ -67,6 +77,12 @@ impl Session {
     /// What the driver reported since this was last asked.
     pub(super) fn events(&self) -> Vec<GpuEvent> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).try_iter().collect()
+    }
+
+    /// Ends the watch over events, without which NVML is not shut down; whether it has ended.
+    pub(super) fn end_watch(&self) -> bool {
+        self.over.store(true, Ordering::Release);
+        self.watcher.as_ref().is_none_or(thread::JoinHandle::is_finished)
     }
 
     /// Shuts NVML down.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fluxfleet_proto::reading::{Absence, GpuEventKind};
+use fluxfleet_proto::reading::{Absence, AbsenceReason, GpuEventKind};
 
 use crate::aggregate::{Ending, RunOutcome, TrialOutcome};
 
@@ -91,8 +91,13 @@ pub(super) fn troubles(run: &RunOutcome, trial: &TrialOutcome) -> Vec<GpuTrouble
                 GpuEventKind::Back if before => {
                     troubles.retain(|t| t.host != *host || gpu.is_some() && t.gpu.is_some() && t.gpu != gpu);
                 }
-                GpuEventKind::Xid(_) if before => {}
+                GpuEventKind::Xid(_) | GpuEventKind::Found(_) if before => {}
                 GpuEventKind::Back => {}
+                GpuEventKind::Found(_) => {
+                    let late =
+                        Absence::new(AbsenceReason::NotYet, "it was found after the strategy had begun");
+                    add(&mut troubles, host, gpu, Trouble::Gone(late));
+                }
                 GpuEventKind::Gone(absence) => {
                     let gone = Trouble::Gone(absence.clone());
                     add(&mut troubles, host, gpu, gone);

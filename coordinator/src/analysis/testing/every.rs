@@ -2,7 +2,7 @@
 
 use fluxfleet_proto::arrival::GapLaw;
 use fluxfleet_proto::failure::{FailureKind, NotSentReason};
-use fluxfleet_proto::reading::{Absence, AbsenceReason, GpuEventKind};
+use fluxfleet_proto::reading::{Absence, AbsenceReason, Device, GpuEventKind};
 
 use crate::analysis::load::GapTest;
 use crate::analysis::note::Note;
@@ -125,6 +125,7 @@ pub(crate) fn notes() -> Vec<Note> {
         gpu(None, GpuEventKind::Xid(13), 4),
         gpu(Some("GPU-1"), GpuEventKind::Gone(Absence::new(AbsenceReason::Lost, "NVML")), 1),
         gpu(Some("GPU-1"), GpuEventKind::Back, 2),
+        gpu(Some("GPU-1"), GpuEventKind::Found(Device::new("GPU-1", "H100")), 1),
     ]
 }
 

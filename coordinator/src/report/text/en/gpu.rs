@@ -27,6 +27,7 @@ pub(super) fn note(host: &str, gpu: Option<&str>, kind: &GpuEventKind, times: u6
         GpuEventKind::Xid(number) => format!("{host}: the driver reported {} of {gpu}", xid(*number, times)),
         GpuEventKind::Gone(why) => format!("{host}: {gpu} was gone{often}: {}", absent(why)),
         GpuEventKind::Back => format!("{host}: {gpu} came back{often}"),
+        GpuEventKind::Found(_) => format!("{host}: {gpu} could be read only from later on"),
     }
 }
 

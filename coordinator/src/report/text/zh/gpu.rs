@@ -25,6 +25,7 @@ pub(super) fn note(host: &str, gpu: Option<&str>, kind: &GpuEventKind, times: u6
         GpuEventKind::Xid(number) => format!("{host}: 驱动报告{gpu}发生{}", xid(*number, times)),
         GpuEventKind::Gone(why) => format!("{host}: {gpu}消失{often}: {}", absent(why)),
         GpuEventKind::Back => format!("{host}: {gpu}恢复{often}"),
+        GpuEventKind::Found(_) => format!("{host}: {gpu}后来才能读取"),
     }
 }
 
