@@ -18,6 +18,9 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// it keeps what it samples meanwhile.
 pub const RECONNECT_FOR: Duration = Duration::from_mins(10);
 
+/// For how long samples are kept that the coordinator has not confirmed, unless something else is asked for.
+pub const KEEP: Duration = Duration::from_mins(10);
+
 /// What an agent needs to know.
 #[derive(Debug)]
 pub struct Config {
@@ -35,6 +38,8 @@ pub struct Config {
     pub metrics: Option<MetricsPort>,
     /// How long to try to reach it again when the stream broke. Samples are taken and kept meanwhile.
     pub reconnect_for: Duration,
+    /// For how long samples are kept that it has not confirmed.
+    pub keep: Duration,
 }
 
 impl Config {
@@ -59,6 +64,7 @@ impl Config {
             connect_timeout: CONNECT_TIMEOUT,
             metrics: None,
             reconnect_for: RECONNECT_FOR,
+            keep: KEEP,
         }
     }
 }

@@ -37,11 +37,11 @@ const MARKS_AHEAD: usize = 16;
 /// the stream breaks and the coordinator cannot be reached again. GPUs that cannot be read are no error; they are
 /// absent, with the reason.
 pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), AgentError> {
-    let Config { coordinator, host, gpus, processes, connect_timeout, reconnect_for, metrics } = config;
+    let Config { coordinator, host, gpus, processes, connect_timeout, reconnect_for, keep, metrics } = config;
     let coordinator = match coordinator {
         Some(address) => {
             let uri = coordinator_uri(&address)?;
-            Some(Coordinator { uri, address, connect_timeout, reconnect_for })
+            Some(Coordinator { uri, address, connect_timeout, reconnect_for, keep })
         }
         None if metrics.is_none() => return Err(AgentError::NothingToDo),
         None => None,

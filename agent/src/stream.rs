@@ -29,4 +29,6 @@ pub(crate) struct Coordinator {
     pub(crate) connect_timeout: Duration,
     /// How long to try to reach it again after the stream broke.
     pub(crate) reconnect_for: Duration,
+    /// For how long samples are kept that it has not confirmed.
+    pub(crate) keep: Duration,
 }

@@ -32,6 +32,14 @@ impl Gpus {
         testing::library()
     }
 
+    /// A copy of the library that has its control file beside it, for where no environment is passed on.
+    pub fn copied_library(&self) -> PathBuf {
+        let (copy, script) = (self.dir.path().join("library.so"), self.dir.path().join("library.so.json"));
+        fs::copy(self.library(), &copy).expect("the library is copied");
+        fs::copy(self.script(), script).expect("the script is copied");
+        copy
+    }
+
     /// The control file's path.
     pub fn script(&self) -> PathBuf {
         self.dir.path().join("script.json")

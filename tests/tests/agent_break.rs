@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fluxfleet_tests::fleet::Coordinator;
+use fluxfleet_tests::gpus::Gpus;
 use fluxfleet_tests::network::Network;
 use fluxfleet_tests::process::{Ended, Process};
 use fluxfleet_tests::results::Results;
@@ -24,6 +25,10 @@ struct Held {
 
 impl Held {
     fn start() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(agent_args: &[&str]) -> Self {
         let gate = Gate::default();
         let server = Server::holding(4, &gate);
         let out = tempfile::tempdir().expect("a directory");
@@ -31,7 +36,7 @@ impl Held {
         let coordinator = Coordinator::start(&server.url(), out.path(), &args);
         let network = Network::to(&coordinator.addr);
         let worker = coordinator.worker("w");
-        let agent = Coordinator::agent_over(&network, "gpu-host", &[]);
+        let agent = Coordinator::agent_over(&network, "gpu-host", agent_args);
         // Two more than are answered are in flight.
         server.wait_posts("/generate", 6);
         Self { gate, _server: server, coordinator, _worker: worker, network, agent, _out: out }
@@ -107,6 +112,33 @@ fn a_cut_of(time: Duration) {
 #[test]
 fn after_a_cut_the_report_has_every_sample() {
     a_cut_of(BREAK);
+}
+
+#[test]
+fn a_cut_that_outlasts_what_is_kept_costs_the_readings_worth_least_and_they_are_counted() {
+    let gpus = Gpus::default();
+    let library = gpus.copied_library();
+    let held = Held::with(&["--keep", "1s", "--nvml-lib", library.to_str().expect("a path")]);
+    held.network.cut();
+    held.away();
+    // At 50 ms and 100 ms that is more than the 64 samples which are kept in any case.
+    std::thread::sleep(2 * BREAK);
+    held.network.restore();
+    held.coordinator.process.wait_stderr("agent gpu-host dropped ");
+    held.back();
+    held.gate.open();
+    let (ended, results) = held.coordinator.results();
+    ended.expect_code(0);
+    let said = held.agent.end();
+    let [taken, unconfirmed, lost] = account(&said);
+    let agent = &results.0["fleet"]["agents"][0];
+    let count = |name: &str| agent[name].as_u64().unwrap_or_else(|| panic!("{agent}"));
+    assert_eq!((count("samples"), count("gaps")), (taken - unconfirmed - lost, lost), "{}", said.stderr);
+    assert!(lost > 0);
+    check_times(&results);
+    // The edges of the trial were read before and after: energy over the whole of it is known all the same.
+    let gpu = &results.0["performance_results"][0]["gpus"][0];
+    assert!(gpu["energy_j"].is_number(), "{gpu}");
 }
 
 #[test]

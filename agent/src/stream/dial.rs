@@ -82,7 +82,7 @@ mod tests {
 
     fn coordinator(address: &str, connect_timeout: Duration) -> Coordinator {
         let (uri, reconnect_for) = (coordinator_uri(address).unwrap(), Duration::ZERO);
-        Coordinator { uri, address: address.to_owned(), connect_timeout, reconnect_for }
+        Coordinator { uri, address: address.to_owned(), connect_timeout, reconnect_for, keep: Duration::ZERO }
     }
 
     /// An address where nobody listens, and the socket that keeps it free of others.

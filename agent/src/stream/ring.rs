@@ -8,9 +8,6 @@ use fluxfleet_proto::reading::{HostSample, Occasion};
 
 use super::ranges::Ranges;
 
-/// For how long samples are kept.
-const KEPT_FOR: Duration = Duration::from_mins(10);
-
 /// Most samples kept, whatever the cadence. Of 8 GPUs a sample of the fast lane takes about 4 KB and one of the normal
 /// lane about 10 KB, so ten minutes at the usual cadence (9,600 samples, most of them of the fast lane) take about 40 MB,
 /// and nothing takes more than 120 MB. That much is held only while the coordinator confirms nothing. Gaps take 400 KB
@@ -40,6 +37,8 @@ fn worth(sample: &HostSample) -> u8 {
 #[derive(Debug, Default)]
 pub(super) struct Ring {
     held: VecDeque<HostSample>,
+    /// For how long samples are to be kept.
+    keep: Duration,
     capacity: usize,
     /// The lowest number that has not gone out on the present stream.
     next: u64,
@@ -57,11 +56,16 @@ pub(super) struct Ring {
 pub(super) struct NeverSent(pub(super) u64);
 
 impl Ring {
-    /// Makes room for ten minutes of samples with this period, within the bounds above.
-    pub(super) fn keep_for(&mut self, cadence: Cadence) {
+    /// A ring that keeps samples for so long.
+    pub(super) fn keeping(keep: Duration) -> Self {
+        Self { keep, ..Self::default() }
+    }
+
+    /// Makes room for the time's samples at this pace, within the bounds above.
+    pub(super) fn pace(&mut self, cadence: Cadence) {
         let Cadence { fast, normal, slow } = cadence;
-        // The slow lane comes to each GPU once; more than eight of them cost some of the ten minutes.
-        let of_lane = |period: Duration| KEPT_FOR.as_nanos() / period.as_nanos().max(1);
+        // The slow lane comes to each GPU once; more than eight of them cost some of the time.
+        let of_lane = |period: Duration| self.keep.as_nanos() / period.as_nanos().max(1);
         let samples = of_lane(fast) + of_lane(normal) + 8 * of_lane(slow);
         self.capacity = usize::try_from(samples).unwrap_or(MOST_KEPT).clamp(LEAST_KEPT, MOST_KEPT);
         self.shrink();
@@ -347,7 +351,7 @@ mod tests {
     fn a_longer_period_keeps_fewer_and_counts_what_it_costs() {
         let mut ring = ring(100);
         (0..100).for_each(|seq| ring.push(sample(seq)));
-        ring.keep_for(each(Duration::from_hours(1)));
+        ring.pace(each(Duration::from_hours(1)));
         assert_eq!(gap(ring.next_report()), (0, 35));
         assert_eq!(ring.unacked(), LEAST_KEPT);
     }
@@ -431,13 +435,13 @@ mod tests {
     }
 
     #[test]
-    fn the_ring_holds_ten_minutes_and_never_more_than_its_bound() {
-        let mut ring = Ring::default();
-        ring.keep_for(each(Duration::from_millis(500)));
+    fn the_ring_holds_what_the_time_brings_and_never_more_than_its_bound() {
+        let mut ring = Ring::keeping(Duration::from_mins(10));
+        ring.pace(each(Duration::from_millis(500)));
         assert_eq!(ring.capacity, 1200);
-        ring.keep_for(each(Duration::from_millis(1)));
+        ring.pace(each(Duration::from_millis(1)));
         assert_eq!(ring.capacity, MOST_KEPT);
-        ring.keep_for(each(Duration::from_hours(1)));
+        ring.pace(each(Duration::from_hours(1)));
         assert_eq!(ring.capacity, LEAST_KEPT);
     }
 

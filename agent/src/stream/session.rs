@@ -69,11 +69,11 @@ impl Session {
     ) -> Self {
         Self {
             backoff: backoff(&hello),
+            ring: Ring::keeping(coordinator.keep),
             coordinator,
             hello,
             cadence,
             marks,
-            ring: Ring::default(),
             counts: Counts::default(),
             run: None,
             watched: false,
@@ -262,7 +262,7 @@ impl Session {
                 self.backoff = backoff(&self.hello);
             }
             AgentCommand::Watch(cadence) => {
-                self.ring.keep_for(cadence);
+                self.ring.pace(cadence);
                 // On a stream after a break the sampler goes on as it was.
                 let goes_on = !self.watched && *self.cadence.borrow() == Some(cadence);
                 if !goes_on {

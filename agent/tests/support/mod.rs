@@ -209,6 +209,7 @@ impl Agent {
             connect_timeout: Duration::from_secs(30),
             metrics: None,
             reconnect_for,
+            keep: Duration::from_mins(10),
         };
         Self::run(config)
     }

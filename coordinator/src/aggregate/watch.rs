@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fluxfleet_proto::clock::Mono;
 use fluxfleet_proto::id::PeerId;
-use fluxfleet_proto::reading::{HostSample, Occasion};
+use fluxfleet_proto::reading::{Absence, AbsenceReason, GpuReading, GpuUuid, HostSample, Occasion};
 
 use super::PlacedSample;
 
@@ -96,7 +96,38 @@ impl SampleMerge {
         in_order(&mut samples);
         let mut samples: Vec<_> = samples.into_iter().map(PlacedSample::new).collect();
         samples.sort_by_key(|s| s.at);
+        tell_of_unseen(&mut samples);
         samples
+    }
+}
+
+/// A GPU that an agent found later has its place in the earlier samples of the normal lane too, without numbers.
+fn tell_of_unseen(samples: &mut [PlacedSample]) {
+    let normal = |placed: &&PlacedSample| placed.sample.occasion == Occasion::Normal;
+    let mut unseen: BTreeMap<PeerId, BTreeMap<GpuUuid, GpuReading>> = BTreeMap::new();
+    for placed in samples.iter().filter(normal) {
+        let known = unseen.entry(placed.agent).or_default();
+        for gpu in &placed.sample.gpus {
+            if !known.contains_key(&gpu.uuid) {
+                known.insert(gpu.uuid.clone(), not_there_yet(gpu));
+            }
+        }
+    }
+    for placed in samples.iter_mut().filter(|placed| normal(&&**placed)) {
+        let gpus = &mut placed.sample.gpus;
+        let all = unseen.get(&placed.agent).into_iter().flatten();
+        let missing: Vec<_> = all.filter(|(uuid, _)| gpus.iter().all(|gpu| gpu.uuid != **uuid)).collect();
+        gpus.extend(missing.into_iter().map(|(_, reading)| reading.clone()));
+    }
+}
+
+/// The reading of a GPU that was not there, of what was read of it later.
+fn not_there_yet(later: &GpuReading) -> GpuReading {
+    let absence = Absence::new(AbsenceReason::NotYet, "the GPU was found later");
+    GpuReading {
+        values: later.values.iter().map(|(metric, _)| (metric, Err(absence.clone()))).collect(),
+        throttle: later.throttle.is_some().then_some(Err(absence)),
+        ..GpuReading::new(later.uuid.clone())
     }
 }
 
@@ -130,6 +161,8 @@ impl PlacedSample {
 
 #[cfg(test)]
 mod tests {
+    use fluxfleet_proto::metric::GpuMetric;
+
     use super::*;
 
     fn sample(seq: u64, taken: i64) -> HostSample {
@@ -183,6 +216,33 @@ mod tests {
         assert!(merge.sample(a, at(0), at(95), sample(6, 90)));
         assert_eq!(merge.account(a), (5, 2));
         assert_eq!(merge.newest(a), Some(Mono::from_nanos(95)));
+    }
+
+    #[test]
+    fn a_gpu_that_was_found_later_is_absent_and_not_left_out_before() {
+        let mut merge = SampleMerge::default();
+        let agent = PeerId(1);
+        let of = |seq, gpus: &[&str]| {
+            let read = |uuid: &&str| GpuReading {
+                values: [(GpuMetric::PowerW, Ok(100.0))].into_iter().collect(),
+                throttle: Some(Ok(Vec::new())),
+                ..GpuReading::new(GpuUuid((*uuid).to_owned()))
+            };
+            HostSample {
+                gpus: gpus.iter().map(read).collect(),
+                ..sample(seq, 10 * i64::try_from(seq).unwrap())
+            }
+        };
+        for sample in [of(0, &[]), of(1, &["a"]), of(2, &["a", "b"])] {
+            merge.sample(agent, at(0), sample.taken, sample);
+        }
+        let placed = merge.finish(give_or_take(1));
+        let power = |at: usize, gpu: usize| placed[at].sample.gpus[gpu].values.value(GpuMetric::PowerW);
+        for (at, gpu) in [(0, 0), (0, 1), (1, 1)] {
+            assert_eq!(power(at, gpu).unwrap_err().to_string(), "not_yet: the GPU was found later");
+        }
+        assert_eq!((power(1, 0), power(2, 1)), (Ok(100.0), Ok(100.0)));
+        assert!(placed.iter().all(|placed| placed.sample.gpus.len() == 2));
     }
 
     #[test]
