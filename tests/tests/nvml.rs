@@ -40,6 +40,12 @@ fn readings<'a>(results: &'a Results, uuid: &'a str) -> Vec<&'a Value> {
     gpus.filter(|gpu| gpu["uuid"] == uuid).collect()
 }
 
+/// When each sample was taken, by the agent's wall clock.
+fn own_walls(results: &Results) -> Vec<f64> {
+    let samples = results.0["system_metrics"].as_array().expect("an array");
+    samples.iter().map(|sample| sample["own_wall_s"].as_f64().expect("a time")).collect()
+}
+
 fn numbers(readings: &[&Value], field: &str) -> Vec<f64> {
     let number =
         |reading: &&Value| reading[field].as_f64().unwrap_or_else(|| panic!("no {field} in {reading}"));
@@ -65,6 +71,10 @@ fn an_agent_reads_the_simulated_hosts_gpus_through_nvml() {
         assert!(name.starts_with("Virtual GPU"), "{name}");
         let readings = readings(&results, &uuid);
         assert!(readings.len() > 1, "{} readings", readings.len());
+        // The stand-in stamps what it reads by this machine's clock, as a driver does.
+        let stamps = numbers(&readings, "driver_wall_s");
+        let own: Vec<f64> = own_walls(&results);
+        assert!(stamps.iter().zip(&own).all(|(stamp, own)| (stamp - own).abs() < 60.0), "{stamps:?} {own:?}");
         let within = |field, low: f64, high: f64| {
             let numbers = numbers(&readings, field);
             assert!(numbers.iter().all(|n| (low..=high).contains(n)), "{field}: {numbers:?}");

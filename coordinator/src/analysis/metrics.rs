@@ -57,6 +57,8 @@ pub struct GpuEntry {
     pub numbers: BTreeMap<&'static str, Option<Number>>,
     /// Names of those that the driver has not renewed since the sample before.
     pub repeated: Vec<&'static str>,
+    /// The driver's own stamp of power and energy, by its clock: seconds since the Unix epoch.
+    pub driver_wall_s: Option<f64>,
     /// Why the clock is held down; empty when it is not.
     pub throttle: Option<Vec<String>>,
     /// Why a value above is `None`.
@@ -136,6 +138,8 @@ pub struct ReadEntry {
     pub numbers: BTreeMap<&'static str, Option<Number>>,
     /// Names of those that the driver has not renewed since the sample before.
     pub repeated: Vec<&'static str>,
+    /// The driver's own stamp of power and energy, by its clock: seconds since the Unix epoch.
+    pub driver_wall_s: Option<f64>,
     /// Why a value above is `None`.
     pub absent: BTreeMap<&'static str, String>,
 }
@@ -145,7 +149,7 @@ pub struct ReadEntry {
 pub struct EventEntry {
     /// Which GPU. `None`: all of the host, or the driver does not say.
     pub uuid: Option<String>,
-    /// What: `xid`, `gone` or `back`.
+    /// What: `xid`, `gone`, `back` or `found`.
     pub kind: &'static str,
     /// The error's number.
     pub xid: Option<u64>,
@@ -170,8 +174,8 @@ pub fn gpu_samples(run: &RunOutcome) -> impl Iterator<Item = GpuSample> + '_ {
         }
         let agent = run.agents.iter().find(|a| a.peer == placed.agent)?;
         let read = |reading: &GpuReading| {
-            let GpuEntry { uuid, numbers, repeated, absent, .. } = gpu_entry(reading);
-            ReadEntry { uuid, numbers, repeated, absent }
+            let GpuEntry { uuid, numbers, repeated, driver_wall_s, absent, .. } = gpu_entry(reading);
+            ReadEntry { uuid, numbers, repeated, driver_wall_s, absent }
         };
         Some(GpuSample {
             timestamp: run.wall(placed.at).as_secs_f64(),
@@ -237,6 +241,9 @@ fn take(
     }
 }
 
+/// Why a reading has no stamp of the driver: older ones give none, and with none of the two numbers there is none.
+const NO_STAMP: &str = "the driver gave no stamp of power or energy";
+
 fn gpu_entry(reading: &GpuReading) -> GpuEntry {
     let mut absent = BTreeMap::new();
     let name = |metric: GpuMetric| match metric {
@@ -254,5 +261,9 @@ fn gpu_entry(reading: &GpuReading) -> GpuEntry {
         None => None,
     };
     let repeated = reading.repeated.iter().map(|metric| name(*metric)).collect();
-    GpuEntry { uuid: reading.uuid.to_string(), numbers, repeated, throttle, absent }
+    let driver_wall_s = reading.driver_wall_ns.map(|ns| ns as f64 / 1e9);
+    if driver_wall_s.is_none() {
+        absent.insert("driver_wall_s", NO_STAMP.to_owned());
+    }
+    GpuEntry { uuid: reading.uuid.to_string(), numbers, repeated, driver_wall_s, throttle, absent }
 }

@@ -113,6 +113,7 @@ fn reading(gpu: u32, ms: i64, occasion: Occasion) -> GpuReading {
     GpuReading {
         values: metrics.iter().map(|metric| (*metric, number(*metric))).collect(),
         throttle: (occasion == Occasion::Normal).then_some(Ok(throttle)),
+        driver_wall_ns: u64::try_from(ms).ok().map(|ms| ms * 1_000_000),
         ..GpuReading::new(GpuUuid(format!("GPU-{gpu:08}")))
     }
 }
