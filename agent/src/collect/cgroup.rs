@@ -72,21 +72,23 @@ impl Container {
         first_of("memory", &self.v2, v2, v1)
     }
 
-    /// Memory against the limit; `None` without one.
+    /// Memory against the limit; `None` without one, or with one that is no less than what the machine has.
     ///
     /// In use is what container tools call the working set: everything charged, less the file cache that has
     /// not been touched lately and can be dropped.
-    pub(super) fn memory(&self) -> Option<Memory> {
-        let v2 = || read(&self.v2, "memory.max", "memory.current", "inactive_file");
-        let v1 =
-            || read(&self.v1_memory, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file");
+    pub(super) fn memory(&self, machine: u64) -> Option<Memory> {
+        let v2 = || read(&self.v2, machine, "memory.max", "memory.current", "inactive_file");
+        let v1 = || {
+            let files = ("memory.limit_in_bytes", "memory.usage_in_bytes");
+            read(&self.v1_memory, machine, files.0, files.1, "total_inactive_file")
+        };
         v2().or_else(v1)
     }
 }
 
-fn read(cgroup: &Path, limit: &str, charged: &str, cache: &str) -> Option<Memory> {
-    // "max" is no number: no limit.
-    let total = number(&cgroup.join(limit))?;
+fn read(cgroup: &Path, machine: u64, limit: &str, charged: &str, cache: &str) -> Option<Memory> {
+    // "max" is no number: no limit. What is in use is dear to read: the kernel adds it up over all groups.
+    let total = number(&cgroup.join(limit)).filter(|total| *total < machine)?;
     let charged = number(&cgroup.join(charged))?;
     let stat = fs::read_to_string(cgroup.join("memory.stat")).ok()?;
     let cache: u64 = stat.lines().find_map(|line| line.strip_prefix(cache)?.trim().parse().ok())?;
@@ -159,7 +161,7 @@ mod tests {
             ("memory.current", "700\n"),
             ("memory.stat", "anon 300\nfile 400\ninactive_anon 9\ninactive_file 250\n"),
         ]);
-        assert_eq!(container.memory(), Some(Memory { used: 450, total: 1000 }));
+        assert_eq!(container.memory(2000), Some(Memory { used: 450, total: 1000 }));
     }
 
     #[test]
@@ -169,15 +171,15 @@ mod tests {
             ("memory/memory.usage_in_bytes", "700\n"),
             ("memory/memory.stat", "inactive_file 1\ntotal_inactive_file 100\n"),
         ]);
-        assert_eq!(container.memory(), Some(Memory { used: 600, total: 1000 }));
+        assert_eq!(container.memory(2000), Some(Memory { used: 600, total: 1000 }));
     }
 
     #[test]
     fn without_a_limit_there_is_nothing_to_count_against() {
         let (_dir, unlimited) = container(&[("memory.max", "max\n"), ("memory.current", "700\n")]);
-        assert_eq!(unlimited.memory(), None);
+        assert_eq!(unlimited.memory(2000), None);
         let (_dir, bare) = container(&[]);
-        assert_eq!(bare.memory(), None);
+        assert_eq!(bare.memory(2000), None);
     }
 
     #[test]

@@ -21,9 +21,11 @@ mod network;
 mod pressure;
 mod process;
 
-use fluxfleet_proto::clock::Clock;
+use std::time::Duration;
+
+use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::metric::HostMetric;
-use fluxfleet_proto::reading::{Absence, Readings, SystemReading};
+use fluxfleet_proto::reading::{Absence, Reading, Readings, SystemReading};
 
 use super::cgroup::Container;
 use disk::Disks;
@@ -66,6 +68,19 @@ pub(super) struct System {
     network: Network,
     disks: Disks,
     pressure: Pressure,
+    limits: Option<Limits>,
+}
+
+/// For how long the container's limits count: they change when someone changes them, and cost as much to read as all the
+/// rest.
+const LIMITS_FOR: Duration = Duration::from_secs(1);
+
+/// What the container may use, as it was then.
+#[derive(Clone, Debug)]
+struct Limits {
+    read: Mono,
+    cpu: Reading,
+    memory: Reading,
 }
 
 impl System {
@@ -77,19 +92,27 @@ impl System {
             network: Network::default(),
             disks: Disks::default(),
             pressure: Pressure::default(),
+            limits: None,
         }
     }
 
     pub(super) fn read(&mut self) -> SystemReading {
-        let Self { proc, machine, container, network, disks, pressure } = self;
+        let Self { proc, machine, container, network, disks, pressure, limits } = self;
         let mut values = Readings::default();
         let core_percent = machine.read(container, &mut values);
         values.set(HostMetric::Load1, load::over_a_minute(proc));
         network.read(proc, Clock::now(), &mut values);
         disks.read(proc, Clock::now(), &mut values);
         pressure.read(proc, Clock::now, &mut values);
-        values.set(HostMetric::CpuLimitCores, container.cpu_limit());
-        values.set(HostMetric::MemoryLimitBytes, container.memory_limit());
+        let now = Clock::now();
+        let limits = match limits {
+            Some(known) if now.since(known.read) < LIMITS_FOR => known,
+            old => {
+                old.insert(Limits { read: now, cpu: container.cpu_limit(), memory: container.memory_limit() })
+            }
+        };
+        values.set(HostMetric::CpuLimitCores, limits.cpu.clone());
+        values.set(HostMetric::MemoryLimitBytes, limits.memory.clone());
         SystemReading { values, core_percent: Some(core_percent) }
     }
 }

@@ -102,7 +102,7 @@ fn memory(source: &mut sysinfo::System, container: &Container) -> Result<Memory,
     if machine.total == 0 {
         return Err(Absence::new(AbsenceReason::Error, "the system does not tell its memory"));
     }
-    Ok(container.memory().filter(|limited| limited.total < machine.total).unwrap_or(machine))
+    Ok(container.memory(machine.total).unwrap_or(machine))
 }
 
 /// Sum of the CPU's tick counters. sysinfo keeps its old figures without a word when they cannot be read,
