@@ -13,7 +13,7 @@ use fluxfleet_proto::load::Warmup;
 pub use lines::Lines;
 pub use notice::notice;
 pub use terminal::Terminal;
-pub use text::{gpu_event, left_out, listening, stopping, tripped};
+pub use text::{gpu_event, left_out, listening, stopping, tripped, wrote};
 
 use crate::plan::OutputPlan;
 

@@ -206,7 +206,7 @@ fn present(mut outcome: RunOutcome, output: &crate::plan::OutputPlan, dir: &Path
     }
     if !output.quiet {
         for path in written {
-            eprintln!("wrote {}", path.display());
+            eprintln!("{}", live::wrote(&path, output.lang));
         }
     }
     match report.verdict.state {

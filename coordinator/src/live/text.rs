@@ -1,6 +1,7 @@
 //! What is said, in English and Chinese.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use fluxfleet_proto::id::RunId;
@@ -177,6 +178,14 @@ pub fn listening(run: &RunId, at: SocketAddr, lang: Lang) -> String {
     }
 }
 
+/// A file that was written.
+pub fn wrote(path: &Path, lang: Lang) -> String {
+    match lang {
+        Lang::En => format!("wrote {}", path.display()),
+        Lang::Zh => format!("已写入 {}", path.display()),
+    }
+}
+
 /// That preflight leaves a strategy out.
 pub fn left_out(strategy: &str, why: &str, lang: Lang) -> String {
     match lang {
@@ -315,6 +324,9 @@ mod tests {
         assert_eq!(listens(Lang::Zh), "协调器 r1 监听 127.0.0.1:7000");
         assert_eq!(left_out("async", "404", Lang::En), "async is left out: 404");
         assert_eq!(left_out("async", "404", Lang::Zh), "跳过 async: 404");
+        let wrote = |lang| wrote(Path::new("out/results.json"), lang);
+        assert_eq!(wrote(Lang::En), "wrote out/results.json");
+        assert_eq!(wrote(Lang::Zh), "已写入 out/results.json");
     }
 
     #[test]
