@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::message::Cadence;
-use fluxfleet_proto::reading::{GpuEvent, GpuEventKind, HostSample};
+use fluxfleet_proto::reading::{GpuEvent, GpuEventKind, HostSample, Occasion};
 use tokio::sync::{mpsc, watch};
 
 use crate::latest::Latest;
@@ -60,7 +60,14 @@ impl Relay {
                         let news = |e: &GpuEvent| matches!(e.kind, GpuEventKind::Found(_));
                         found.extend(sample.events.into_iter().filter(news));
                     } else {
-                        sample.events.append(&mut found);
+                        if !found.is_empty() {
+                            let (events, wall_ns) = (std::mem::take(&mut found), sample.wall_ns);
+                            let told = HostSample::new(next_seq, Occasion::Event, sample.taken);
+                            next_seq += 1;
+                            if self.onward.send(HostSample { events, wall_ns, ..told }).await.is_err() {
+                                return;
+                            }
+                        }
                         sample.seq = next_seq;
                         next_seq += 1;
                         if self.onward.send(sample).await.is_err() {
@@ -70,5 +77,40 @@ impl Relay {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fluxfleet_proto::reading::{Absence, AbsenceReason, Device, GpuUuid};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_gpu_found_before_the_coordinator_asked_is_told_first() {
+        let (samples_in, samples) = mpsc::channel(4);
+        let (pace, _pace_seen) = watch::channel(None);
+        let (ask, asked) = watch::channel(None);
+        let (onward, mut passed_on) = mpsc::channel(4);
+        let (latest, mut seen) = watch::channel(Latest::default());
+        let relay = tokio::spawn(Relay { samples, pace, asked, onward, latest }.run());
+        let found = GpuEvent {
+            uuid: Some(GpuUuid("a".to_owned())),
+            kind: GpuEventKind::Found(Device::new("a", "H100")),
+        };
+        let early = HostSample::new(0, Occasion::Event, Clock::now());
+        samples_in.send(HostSample { events: vec![found.clone()], ..early }).await.expect("the relay");
+        seen.wait_for(|latest| latest.samples() == 1).await.expect("the relay");
+        let none_at_first = Err(Absence::new(AbsenceReason::Lost, "no driver"));
+        assert_eq!(seen.borrow().devices(&none_at_first), Ok(vec![Device::new("a", "H100")]));
+        ask.send_replace(Some(OWN_PACE));
+        let later = HostSample::new(1, Occasion::Fast, Clock::now() + Duration::from_secs(60));
+        samples_in.send(later).await.expect("the relay");
+        let told = passed_on.recv().await.expect("an event");
+        assert_eq!((told.seq, told.occasion, told.events), (0, Occasion::Event, vec![found]));
+        let next = passed_on.recv().await.expect("a sample");
+        assert_eq!((next.seq, next.occasion, next.events), (1, Occasion::Fast, Vec::new()));
+        drop(samples_in);
+        relay.await.expect("no panic");
     }
 }

@@ -162,6 +162,7 @@ mod tests {
             ("memory.stat", "anon 300\nfile 400\ninactive_anon 9\ninactive_file 250\n"),
         ]);
         assert_eq!(container.memory(2000), Some(Memory { used: 450, total: 1000 }));
+        assert_eq!(container.memory(1000), None, "no less than the machine has");
     }
 
     #[test]

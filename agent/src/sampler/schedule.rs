@@ -152,6 +152,24 @@ mod tests {
     }
 
     #[test]
+    fn gpus_that_are_found_get_their_lanes_and_the_normal_one_keeps_to_its_grid_and_the_edges_to_their_times()
+    {
+        let mut schedule = schedule(0);
+        let end = Occasion::End(TrialId(1));
+        schedule.mark(end, ms(1300));
+        assert_eq!(walk(&mut schedule, 600), [(0, Occasion::Normal), (500, Occasion::Normal)]);
+        schedule.grow(Cadence { fast: ms(100), normal: ms(500), slow: ms(2000) }, 2);
+        let taken = walk(&mut schedule, 1400);
+        assert_eq!(times(&taken, Occasion::Normal), [1000]);
+        assert_eq!(times(&taken, end), [1300]);
+        assert!(
+            times(&taken, Occasion::Fast).ends_with(&[700, 800, 900, 1100, 1200, 1300, 1400]),
+            "{taken:?}"
+        );
+        assert_eq!(times(&taken, Occasion::Slow), [1000], "each of two GPUs once in two seconds");
+    }
+
+    #[test]
     fn an_edge_is_taken_at_its_time_and_before_what_is_due_with_it() {
         let mut schedule = schedule(1);
         let (start, end) = (Occasion::Start(TrialId(1)), Occasion::End(TrialId(1)));

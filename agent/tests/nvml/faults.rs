@@ -157,7 +157,7 @@ fn an_error_that_the_driver_reports_comes_with_its_gpu_and_number() {
     assert_eq!(read(&collector, B, Occasion::Normal).values.value(GpuMetric::PowerW), Ok(200.0));
 }
 
-/// Looks for GPUs until one of these is told of.
+/// Looks for GPUs until all of these are told of.
 fn until_found(collector: &NvmlCollector, uuids: &[&str]) {
     let mut found = Vec::new();
     until("GPUs that were not there", || {

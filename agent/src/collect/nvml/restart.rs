@@ -64,7 +64,9 @@ impl Restart {
 
     /// It was started, and that went well or not.
     pub(super) fn tried(&mut self, now: Mono, how: Start) {
-        self.tries = self.tries.saturating_add(1);
+        // With nobody missing any more the next failure is a first one.
+        let whole = how == Start::Well && self.gone.is_empty();
+        self.tries = if whole { 0 } else { self.tries.saturating_add(1) };
         self.left_out = how == Start::LeftOut;
         let again = |extent| Some((now + pause(extent, self.tries), extent));
         self.due = match how {
@@ -130,6 +132,8 @@ mod tests {
         assert!(!restart.is_due(at(3999)) && restart.is_due(at(4000)));
         restart.tried(at(4000), Start::Well);
         assert!(!restart.is_due(at(9_999_999)));
+        restart.failed(&gpu("b"), Extent::Driver, at(10_000_000));
+        assert!(restart.is_due(at(10_000_500)), "a failure after that is a first one");
     }
 
     #[test]
