@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::process::root;
+use crate::real::set_up;
 
 /// Shifts a program's clocks by whatever was last told.
 pub struct Faketime {
@@ -12,7 +13,7 @@ pub struct Faketime {
 }
 
 impl Faketime {
-    /// The wall clock alone is shifted; by nothing yet. Needs [`set_up`](crate::real::set_up).
+    /// The wall clock alone is shifted; by nothing yet.
     pub fn of_wall() -> Self {
         Self::new(false)
     }
@@ -23,6 +24,7 @@ impl Faketime {
     }
 
     fn new(monotonic: bool) -> Self {
+        set_up();
         let faketime =
             Self { shift: tempfile::NamedTempFile::new().expect("a file"), library: library(), monotonic };
         faketime.shift_by(0);

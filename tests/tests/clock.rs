@@ -13,7 +13,6 @@ use fluxfleet_tests::faketime::Faketime;
 use fluxfleet_tests::fleet::{Coordinator, Sim};
 use fluxfleet_tests::net::{Delays, End, Net};
 use fluxfleet_tests::process::{Ended, eventually, program};
-use fluxfleet_tests::real::set_up;
 use fluxfleet_tests::results::Results;
 
 /// Two clocks are not read in the same instant: the wall clock and the monotonic one, once by the coordinator.
@@ -160,7 +159,6 @@ fn samples_that_a_broken_network_holds_back_are_placed_when_they_were_taken() {
 
 /// A run on this machine's own network with an agent whose clocks are shifted by ten seconds on the way.
 fn with_a_shift(faketime: &Faketime) -> (Ended, Results) {
-    set_up();
     let sim = Sim::start(&[]);
     let out = tempfile::tempdir().expect("a directory");
     let coordinator = Coordinator::start(&sim.url, out.path(), &args("8s"));
