@@ -25,7 +25,7 @@ enum What {
     NullServer(ServerFlags),
     /// The same, and keeps the stamp of every arrival: `GET /-/arrivals`, `/-/summary`, `/-/reset`.
     RecordingServer(ServerFlags),
-    /// Sends in a closed loop, and prints what came of it: what `compare` measures of the engine.
+    /// Sends, and prints what came of it: what `compare` measures of the engine and the bare loops.
     Generate {
         /// What sends.
         #[arg(long, value_enum)]
@@ -42,6 +42,9 @@ enum What {
         /// Load threads of the engine.
         #[arg(long, default_value = "1")]
         threads: NonZeroUsize,
+        /// Requests a second, in an open loop that never sleeps; of `--client sockets` alone.
+        #[arg(long)]
+        rate: Option<NonZeroU32>,
     },
     /// Memory of the real worker over a long run at full rate.
     Soak {
@@ -185,8 +188,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
         What::Compare(flags) => compare::run(&flags.into()),
         What::NullServer(flags) => server::run(&flags.options(false)),
         What::RecordingServer(flags) => server::run(&flags.options(true)),
-        What::Generate { client, url, connections, duration, threads } => {
-            generate::run(&generate::Options { client, url, connections, duration, threads })
+        What::Generate { client, url, connections, duration, threads, rate } => {
+            generate::run(&generate::Options { client, url, connections, duration, threads, rate })
         }
         What::Soak { duration, connections } => {
             soak::run(soak::Options { duration, connections: connections.get() })

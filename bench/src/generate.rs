@@ -1,4 +1,4 @@
-//! Load in this process, in a closed loop: the worker's engine without a coordinator, and the bare loops beside it.
+//! Load in this process: the worker's engine without a coordinator in a closed loop, and the bare loops beside it.
 //! Each runs as a child of its own, so that its memory and processor time are its own.
 
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::trial;
+
+mod sockets;
 
 /// Path that every generator posts to.
 pub const PATH: &str = "/generate";
@@ -37,6 +39,8 @@ pub enum Client {
     Hyper,
     /// The same over reqwest.
     Reqwest,
+    /// One write and one read for each request, and nothing else.
+    Sockets,
 }
 
 /// How to send.
@@ -52,6 +56,8 @@ pub struct Options {
     pub duration: Duration,
     /// Load threads of the engine. The bare loops have one.
     pub threads: NonZeroUsize,
+    /// Requests a second, of bare sockets alone; `None`: as many as go.
+    pub rate: Option<NonZeroU32>,
 }
 
 /// Sends, and prints what came of it as one line of JSON.
@@ -59,12 +65,18 @@ pub struct Options {
 /// # Errors
 /// When a request fails.
 pub fn run(options: &Options) -> anyhow::Result<()> {
+    let only_closed = options.rate.is_some() && options.client != Client::Sockets;
+    ensure!(!only_closed, "a rate is for `--client sockets`; `fluxfleet run --rate` is the engine's");
     let begun = Clock::now();
     let requests = match options.client {
         Client::Engine => engine(options, false)?,
         Client::EngineRecords => engine(options, true)?,
         Client::Hyper => bare(options, hyper_loop)?,
         Client::Reqwest => bare(options, reqwest_loop)?,
+        Client::Sockets => match options.rate {
+            None => sockets::closed(options)?,
+            Some(rate) => sockets::open(options, rate)?,
+        },
     };
     let seconds = Clock::now().since(begun).as_secs_f64();
     println!(
@@ -101,7 +113,7 @@ where
     F: Future<Output = anyhow::Result<u64>> + 'static,
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let host = options.url.strip_prefix("http://").context("the URL must begin with http://")?;
+    let host = host(&options.url)?;
     // Once for all connections, as a program would: a client is a pool.
     let client = {
         // An error means that there is a provider already, which serves as well.
@@ -121,6 +133,11 @@ where
         }
         Ok(requests)
     })
+}
+
+/// The host and port of a base URL.
+fn host(url: &str) -> anyhow::Result<&str> {
+    url.strip_prefix("http://").context("the URL must begin with http://")
 }
 
 /// Where a bare loop sends to, and how long.

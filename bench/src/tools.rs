@@ -38,11 +38,13 @@ pub enum Tool {
     Hyper,
     /// A loop over reqwest that measures nothing.
     Reqwest,
+    /// A loop over bare sockets that measures nothing; one that is given a rate never sleeps.
+    Sockets,
 }
 
 impl Tool {
     /// All of them, in the order in which they take turns.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Fluxfleet,
         Self::FluxfleetRecords,
         Self::Wrk,
@@ -52,6 +54,7 @@ impl Tool {
         Self::Wrk2,
         Self::Hyper,
         Self::Reqwest,
+        Self::Sockets,
     ];
 
     /// As people write it.
@@ -66,6 +69,7 @@ impl Tool {
             Self::Wrk2 => "wrk2",
             Self::Hyper => "bare hyper loop",
             Self::Reqwest => "bare reqwest loop",
+            Self::Sockets => "bare socket loop",
         }
     }
 
@@ -77,7 +81,7 @@ impl Tool {
             Self::Hey => Some("hey"),
             Self::K6 => Some("k6"),
             Self::Wrk2 => Some("wrk2"),
-            Self::Fluxfleet | Self::FluxfleetRecords | Self::Hyper | Self::Reqwest => None,
+            Self::Fluxfleet | Self::FluxfleetRecords | Self::Hyper | Self::Reqwest | Self::Sockets => None,
         }
     }
 
@@ -86,7 +90,8 @@ impl Tool {
         match shape {
             Shape::Closed { .. } => self != Self::Wrk2,
             Shape::Open { .. } => {
-                matches!(self, Self::Fluxfleet | Self::Oha | Self::Hey | Self::K6 | Self::Wrk2)
+                use Tool::{Fluxfleet, Hey, K6, Oha, Sockets, Wrk2};
+                matches!(self, Fluxfleet | Oha | Hey | K6 | Wrk2 | Sockets)
             }
             Shape::Held { .. } => {
                 matches!(self, Self::Fluxfleet | Self::Wrk | Self::Oha | Self::Hey | Self::K6)

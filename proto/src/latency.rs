@@ -51,8 +51,9 @@ impl Latency {
         if d.0 > histogram::HIGHEST_US || histogram.record(d.0).is_err() {
             self.overflow += 1;
         }
-        self.sum_us += u128::from(d.0);
-        self.sum_sq = self.sum_sq.saturating_add(u128::from(d.0).pow(2));
+        let us = u128::from(d.0);
+        self.sum_us += us;
+        self.sum_sq = self.sum_sq.saturating_add(us * us);
         self.extremes = Some(match self.extremes {
             None => (d, d),
             Some((min, max)) => (min.min(d), max.max(d)),

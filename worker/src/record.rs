@@ -288,10 +288,11 @@ impl<'a> Asked<'a> {
         &self.progress
     }
 
-    /// It has ended; returns when.
+    /// It has ended, when the clock was last read for it; returns that. Judging what has come is not the service's
+    /// time.
     pub(crate) fn end(mut self, verdict: Verdict) -> Mono {
         self.ended = true;
-        let end = Clock::now();
+        let end = self.progress.now();
         self.recorder.borrow_mut().end(&self.facts, &self.progress, verdict, end);
         end
     }

@@ -54,7 +54,7 @@ impl Bench {
         for tool in Tool::ALL {
             let result = if options.skip.contains(&tool) {
                 Err("left out as asked".to_owned())
-            } else if options.quick && !matches!(tool, Tool::Fluxfleet | Tool::Wrk) {
+            } else if options.quick && !matches!(tool, Tool::Fluxfleet | Tool::Wrk | Tool::Sockets) {
                 Err("not part of the small version".to_owned())
             } else {
                 find(tool, &options.tools, path.as_deref())

@@ -68,11 +68,13 @@ fn a_whole_comparison() {
         pacing(Tool::Fluxfleet, 1_000, &[61.0, 58.0, 70.0], &[0.01, 0.01, 0.01]),
         pacing(Tool::Oha, 1_000, &[1087.0, 1000.0, 1100.0], &[]),
         pacing(Tool::Fluxfleet, 30_000, &[143.0, 90.0, 170.0], &[0.02, 0.02, 0.02]),
+        pacing(Tool::Sockets, 30_000, &[81.0, 40.0, 90.0], &[]),
     ];
     report.throughput = vec![
         throughput(Tool::Fluxfleet, 135_000.0, 1.15),
         throughput(Tool::Wrk, 117_400.0, 1.0),
         throughput(Tool::Reqwest, 65_000.0, 0.55),
+        throughput(Tool::Sockets, 157_000.0, 1.34),
     ];
     report.scaling = vec![
         Scaling {

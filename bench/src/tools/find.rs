@@ -37,7 +37,9 @@ pub fn find(tool: Tool, tools: &Path, path: Option<&OsStr>) -> Result<Found, Str
 fn version(tool: Tool, program: &Path) -> String {
     let said = |args: &[&str]| said_by(program, args);
     let told = match tool {
-        Tool::Fluxfleet | Tool::FluxfleetRecords => Some(env!("CARGO_PKG_VERSION").to_owned()),
+        Tool::Fluxfleet | Tool::FluxfleetRecords | Tool::Sockets => {
+            Some(env!("CARGO_PKG_VERSION").to_owned())
+        }
         Tool::Hyper => locked("hyper"),
         Tool::Reqwest => locked("reqwest"),
         // `wrk debian/4.1.0-3 [epoll] Copyright ..`, with an exit code of 1

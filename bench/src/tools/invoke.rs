@@ -40,6 +40,7 @@ pub fn command(
         Tool::FluxfleetRecords => generate(&mut command, "engine-records", url, shape),
         Tool::Hyper => generate(&mut command, "hyper", url, shape),
         Tool::Reqwest => generate(&mut command, "reqwest", url, shape),
+        Tool::Sockets => generate(&mut command, "sockets", url, shape),
         Tool::Wrk | Tool::Wrk2 => {
             wrk(&mut command, shape);
             command.arg("-s").arg(written(scratch, "post.lua", &lua())?).arg(endpoint);
@@ -55,9 +56,18 @@ pub fn command(
 }
 
 fn generate(command: &mut Command, client: &str, url: &str, shape: Shape) {
-    let Shape::Closed { connections, threads, duration } = shape else { return };
-    command.args(["generate", "--client", client, "--url", url, "--duration", &milliseconds(duration)]);
-    command.args(["--connections", &connections.to_string(), "--threads", &threads.to_string()]);
+    let duration = milliseconds(shape.length());
+    command.args(["generate", "--client", client, "--url", url, "--duration", &duration]);
+    match shape {
+        Shape::Closed { connections, threads, .. } => {
+            command.args(["--connections", &connections.to_string(), "--threads", &threads.to_string()]);
+        }
+        Shape::Open { rate, .. } => {
+            command.args(["--connections", &OPEN_CONNECTIONS.to_string(), "--rate", &rate.to_string()]);
+        }
+        // None of this program's own has such a job.
+        Shape::Held { .. } => {}
+    }
 }
 
 fn wrk(command: &mut Command, shape: Shape) {

@@ -160,13 +160,22 @@ impl Client {
         let result = if self.uses_general {
             match self.general(&endpoint.origin) {
                 // Boxed: reqwest's future is several times the size of the direct driver's.
-                Ok(general) => Box::pin(general.exchange(endpoint, body, self.options.limit, progress)).await,
+                Ok(general) => {
+                    let exchange = general.exchange(endpoint, body, self.options.limit, progress);
+                    let result = Box::pin(exchange).await;
+                    progress.tick();
+                    result
+                }
                 Err(failure) => Err(failure),
             }
         } else {
             self.direct.exchange(endpoint, body, self.options.limit, progress).await
         };
-        result.map_err(|f| Failure { text: format!("{}: {}", endpoint.label(), f.text), ..f })
+        result.map_err(|f| {
+            // Whatever it waited for, it has failed now.
+            progress.tick();
+            Failure { text: format!("{}: {}", endpoint.label(), f.text), ..f }
+        })
     }
 }
 

@@ -21,7 +21,7 @@ use super::buffers::{Buffers, Loan};
 use super::classify::classify;
 use super::connect::Connector;
 use super::endpoint::Origin;
-use super::h1::{End, Reader, Request, Unsent, too_large};
+use super::h1::{End, Heads, Reader, Request, Unsent, too_large};
 use super::pool::Pool;
 use super::stream::{NotSent, Stream};
 use super::tls::TlsOptions;
@@ -33,6 +33,7 @@ pub(super) struct Direct {
     connector: Connector,
     pool: Pool<Stream>,
     buffers: Rc<Buffers>,
+    heads: Heads,
     /// Where requests are put together.
     scratch: RefCell<Vec<u8>>,
 }
@@ -121,7 +122,7 @@ impl Direct {
                         Some(e) if !reader.has_begun() => return Poll::Ready(Err(classify(&e, true))),
                         _ => (Some(reader.closed()?), None),
                     },
-                    Ok(()) => (reader.feed(&mut loan[..filled], now, progress)?, Some(loan)),
+                    Ok(()) => (reader.feed(&mut loan[..filled], now, &self.heads, progress)?, Some(loan)),
                 }
             };
             if let Some(end) = end {

@@ -3,6 +3,7 @@
 //! | file | duty |
 //! |---|---|
 //! | [`head`] | the head of an answer, and what it says about body and connection |
+//! | [`heads`] | the heads of many answers, which are mostly alike |
 //! | [`chunked`] | the chunked coding |
 //! | [`answer`] | an answer as it comes in, in whatever pieces |
 //! | [`request`] | a request as it goes out |
@@ -12,6 +13,7 @@ mod answer;
 mod answer_tests;
 mod chunked;
 mod head;
+mod heads;
 mod request;
 
 use fluxfleet_proto::failure::FailureKind;
@@ -21,6 +23,7 @@ use super::classify::NOT_HTTP;
 
 pub(super) use answer::{End, RESERVE, Reader, too_large};
 pub(super) use head::media;
+pub(super) use heads::Heads;
 pub(super) use request::{Request, Unsent};
 
 /// What came is no HTTP/1.1, and may be something else altogether.

@@ -1,6 +1,6 @@
 //! How far a request has come, readable at any time: when it times out or is cut off, this is what is known.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -34,11 +34,18 @@ pub(crate) struct Progress {
     /// The last time that the clock was read for this request.
     now: Cell<Mono>,
     first_byte: Cell<Option<Mono>>,
+    bytes: Cell<u64>,
+    // Apart: most requests have nothing of it, and each is made, moved and kept while it is in flight.
+    rare: OnceCell<Box<Rare>>,
+}
+
+/// What few requests come to: a new connection, a redirect, polls.
+#[derive(Debug, Default)]
+struct Rare {
     connections: Cell<u32>,
     resolving: Cell<Option<Duration>>,
     connecting: Cell<Option<Duration>>,
     securing: Cell<Option<Duration>>,
-    bytes: Cell<u64>,
     redirects: Cell<u64>,
     polls: Cell<u64>,
     call: RefCell<String>,
@@ -58,26 +65,23 @@ impl Progress {
             phase: Cell::default(),
             now: Cell::new(now),
             first_byte: Cell::default(),
-            connections: Cell::default(),
-            resolving: Cell::default(),
-            connecting: Cell::default(),
-            securing: Cell::default(),
             bytes: Cell::default(),
-            redirects: Cell::default(),
-            polls: Cell::default(),
-            call: RefCell::default(),
-            job_state: RefCell::default(),
+            rare: OnceCell::new(),
         }
+    }
+
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
     }
 
     /// The last time that the clock was read for this request. Reading it again would cost each request a part
     /// of its time, and nothing that a driver decides by it is that close.
-    pub(super) fn now(&self) -> Mono {
+    pub(crate) fn now(&self) -> Mono {
         self.now.get()
     }
 
     /// Reads the clock.
-    pub(super) fn tick(&self) -> Mono {
+    pub(crate) fn tick(&self) -> Mono {
         let now = Clock::now();
         self.now.set(now);
         now
@@ -99,19 +103,20 @@ impl Progress {
 
     /// A host name's addresses are there. Of several connections for one request the last counts, here and below.
     pub(crate) fn resolved(&self, took: Duration) {
-        self.resolving.set(Some(took));
+        self.rare().resolving.set(Some(took));
     }
 
     /// A connection was opened; resolving is part of what it took.
     pub(crate) fn connected(&self, took: Duration) {
-        self.connections.set(self.connections.get() + 1);
-        self.connecting.set(Some(took));
-        self.securing.set(None);
+        let rare = self.rare();
+        rare.connections.set(rare.connections.get() + 1);
+        rare.connecting.set(Some(took));
+        rare.securing.set(None);
     }
 
     /// A connection is secure, after a handshake that took so long.
     pub(crate) fn secured(&self, took: Duration) {
-        self.securing.set(Some(took));
+        self.rare().securing.set(Some(took));
     }
 
     /// Body bytes came in.
@@ -121,21 +126,23 @@ impl Progress {
 
     /// A redirect is followed: the answer that counts is yet to come. `call` names the new one.
     pub(crate) fn redirected(&self, call: String) {
-        self.redirects.set(self.redirects.get() + 1);
+        let rare = self.rare();
+        rare.redirects.set(rare.redirects.get() + 1);
         self.first_byte.set(None);
-        self.call.replace(call);
+        rare.call.replace(call);
     }
 
     /// A status poll goes out. `call` names it.
     pub(crate) fn polled(&self, call: String) {
         self.tick();
-        self.polls.set(self.polls.get() + 1);
-        self.call.replace(call);
+        let rare = self.rare();
+        rare.polls.set(rare.polls.get() + 1);
+        rare.call.replace(call);
     }
 
     /// What the job said last.
     pub(crate) fn job_state(&self, state: &str) {
-        let mut kept = self.job_state.borrow_mut();
+        let mut kept = self.rare().job_state.borrow_mut();
         kept.clear();
         kept.push_str(state);
     }
@@ -147,23 +154,23 @@ impl Progress {
 
     /// Connections opened for this request. One driver, [`General`](super::general::General), does not know.
     pub(crate) fn connections(&self) -> u32 {
-        self.connections.get()
+        self.rare.get().map_or(0, |rare| rare.connections.get())
     }
 
     /// What resolving the host name took, if a connection was opened.
     #[cfg_attr(not(test), expect(dead_code, reason = "not recorded yet"))]
     pub(crate) fn resolving(&self) -> Option<Duration> {
-        self.resolving.get()
+        self.rare.get()?.resolving.get()
     }
 
     /// What opening a connection took, name and TCP, if one was opened.
     pub(crate) fn connecting(&self) -> Option<Duration> {
-        self.connecting.get()
+        self.rare.get()?.connecting.get()
     }
 
     /// What the handshake of TLS took, if there was one.
     pub(crate) fn securing(&self) -> Option<Duration> {
-        self.securing.get()
+        self.rare.get()?.securing.get()
     }
 
     /// Body bytes so far.
@@ -173,12 +180,12 @@ impl Progress {
 
     /// Redirects followed so far.
     pub(crate) fn redirects(&self) -> u64 {
-        self.redirects.get()
+        self.rare.get().map_or(0, |rare| rare.redirects.get())
     }
 
     /// Polls sent so far.
     pub(crate) fn polls(&self) -> u64 {
-        self.polls.get()
+        self.rare.get().map_or(0, |rare| rare.polls.get())
     }
 
     /// The failure of a request that has not ended in time. `first_call` names the request's own call, which
@@ -194,14 +201,15 @@ impl Progress {
             }
             Phase::Polling => (FailureKind::Timeout, "the job has not ended".to_owned()),
         };
-        let call = self.call.borrow();
+        let rare = self.rare();
+        let call = rare.call.borrow();
         let call = if call.is_empty() { first_call() } else { call.clone() };
         let mut text = format!("{call}: {what} within {after:?}");
-        if self.polls.get() > 0 || self.phase.get() == Phase::Polling {
-            let state = self.job_state.borrow();
+        if self.polls() > 0 || self.phase.get() == Phase::Polling {
+            let state = rare.job_state.borrow();
             let state = if state.is_empty() { "none" } else { state.as_str() };
             // Writing to a String does not fail.
-            let _ = write!(text, "; last state `{state}` after {} polls", self.polls.get());
+            let _ = write!(text, "; last state `{state}` after {} polls", self.polls());
         }
         Failure { kind, text }
     }

@@ -2,43 +2,66 @@
 
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use fluxfleet_proto::clock::{Clock, Mono};
 use tokio::time::{Instant, Sleep};
 
-/// Waits for `future` until `deadline`; `None`: it had not ended by then.
+/// The time limits of one task's requests.
 ///
-/// `sleep` is used again and again. Deadlines mostly move on, so it is left as it is until it rings, and then set to
-/// the deadline of the time: setting it for each request would cost as much as a histogram entry or two.
-pub(super) async fn within<T>(
-    mut sleep: Pin<&mut Sleep>,
-    deadline: Mono,
-    future: impl Future<Output = T>,
-) -> Option<T> {
-    let deadline = Instant::from_std(Clock::instant(deadline));
-    if sleep.deadline() > deadline {
-        sleep.as_mut().reset(deadline);
+/// One timer serves them all: deadlines mostly move on, so it is left as it is until it rings, and then set to the
+/// deadline of the time. Setting it for each request, or as much as asking it in each turn, would cost as much as a
+/// histogram entry or two.
+pub(super) struct Deadline {
+    timer: Pin<Box<Sleep>>,
+    /// It knows whom to wake. That is always the same: a task does not change its waker.
+    armed: bool,
+}
+
+impl Deadline {
+    /// For requests that may take `timeout`. To be used by one task alone.
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { timer: Box::pin(tokio::time::sleep(timeout)), armed: false }
     }
-    let mut future = std::pin::pin!(future);
-    std::future::poll_fn(|cx| {
-        if let Poll::Ready(ended) = future.as_mut().poll(cx) {
-            return Poll::Ready(Some(ended));
+
+    /// Waits for `future` until `at`; `None`: it had not ended by then.
+    ///
+    /// The future is pinned by the caller, where it was made: moving it here would copy all the room that it has for
+    /// later.
+    pub(super) async fn within<T>(
+        &mut self,
+        at: Mono,
+        mut future: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
+        let at = Instant::from_std(Clock::instant(at));
+        if self.timer.deadline() > at {
+            self.timer.as_mut().reset(at);
+            self.armed = false;
         }
-        while sleep.as_mut().poll(cx).is_ready() {
-            if sleep.deadline() >= deadline {
-                return Poll::Ready(None);
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(ended) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(ended));
             }
-            sleep.as_mut().reset(deadline);
-        }
-        Poll::Pending
-    })
-    .await
+            while !self.armed || self.timer.is_elapsed() {
+                self.armed = self.timer.as_mut().poll(cx).is_pending();
+                if self.armed {
+                    break;
+                }
+                if self.timer.deadline() >= at {
+                    return Poll::Ready(None);
+                }
+                self.timer.as_mut().reset(at);
+            }
+            Poll::Pending
+        })
+        .await
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use std::pin::pin;
 
     fn now() -> Mono {
         Clock::now()
@@ -46,21 +69,39 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_deadline_and_those_after_it_hold() {
-        let mut sleep = std::pin::pin!(tokio::time::sleep(Duration::from_secs(1000)));
+        let mut limit = Deadline::new(Duration::from_secs(1000));
         for _ in 0..3 {
             let deadline = now() + Duration::from_millis(5);
-            assert_eq!(within(sleep.as_mut(), deadline, std::future::pending::<()>()).await, None);
+            assert_eq!(limit.within(deadline, pin!(std::future::pending::<()>())).await, None);
             assert!(now() >= deadline);
             let later = now() + Duration::from_secs(1000);
-            assert_eq!(within(sleep.as_mut(), later, std::future::ready(7)).await, Some(7));
+            assert_eq!(limit.within(later, pin!(std::future::ready(7))).await, Some(7));
         }
     }
 
     #[tokio::test]
     async fn a_timer_that_rings_for_an_earlier_request_does_not_cut_off_a_later_one() {
-        let mut sleep = std::pin::pin!(tokio::time::sleep(Duration::from_millis(5)));
+        let mut limit = Deadline::new(Duration::from_millis(5));
         let slow = tokio::time::sleep(Duration::from_millis(30));
         let deadline = now() + Duration::from_secs(1000);
-        assert_eq!(within(sleep.as_mut(), deadline, slow).await, Some(()));
+        assert_eq!(limit.within(deadline, pin!(slow)).await, Some(()));
+        // And what it was set to then holds as well.
+        let soon = now() + Duration::from_millis(5);
+        assert_eq!(limit.within(soon, pin!(std::future::pending::<()>())).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_deadline_holds_however_often_the_request_is_woken_before_it() {
+        let mut limit = Deadline::new(Duration::from_secs(1000));
+        for _ in 0..3 {
+            let busy = async {
+                loop {
+                    tokio::task::yield_now().await;
+                }
+            };
+            let deadline = now() + Duration::from_millis(5);
+            assert_eq!(limit.within(deadline, pin!(busy)).await, None::<()>);
+            assert!(now() >= deadline);
+        }
     }
 }

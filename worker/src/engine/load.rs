@@ -1,7 +1,7 @@
 //! A load thread: one runtime, one client, its own connections and recorder.
 
 use std::cell::RefCell;
-use std::pin::Pin;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use fluxfleet_proto::load::{Limits, OpenLoad};
 use fluxfleet_proto::trial::Target;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, Sleep};
+use tokio::time::MissedTickBehavior;
 
 use super::crowd::Crowd;
-use super::deadline::within;
+use super::deadline::Deadline;
 use super::gate::Release;
 use super::open::{Open, places, senders};
 use super::shared::{Control, Finished, Flushed, Part};
@@ -29,11 +29,11 @@ use crate::schedule::{ClosedSlot, slots};
 use crate::stop::StopOrder;
 use crate::strategy::Strategy;
 
-/// Tasks that the runtime runs before it looks for what the network and the timers have brought. In an open load
-/// tokio's own 61 would let an arrival wait for as many answers; a closed load gains from looking seldom.
-const EVENT_INTERVAL_OPEN: u32 = 16;
-/// See [`EVENT_INTERVAL_OPEN`].
-const EVENT_INTERVAL_CLOSED: u32 = 128;
+/// Turns that the tasks of an open load have before the runtime looks for what the network and the timers have brought:
+/// an arrival that is due should not wait for many answers. A closed load gains from looking seldom.
+const TURNS_OPEN: usize = 16;
+/// See [`TURNS_OPEN`].
+const TURNS_CLOSED: usize = 128;
 
 /// How often the thread measures how late it comes to what is due.
 const PROBE: Duration = Duration::from_millis(10);
@@ -81,10 +81,10 @@ pub(super) fn run(load: Load) {
         health::prefer(BEFORE_OTHERS);
     }
     let parts = load.parts.clone();
-    let interval = if load.open.is_some() { EVENT_INTERVAL_OPEN } else { EVENT_INTERVAL_CLOSED };
     let runtime = Builder::new_current_thread()
         .enable_all()
-        .event_interval(interval)
+        // The crowd is one task to the runtime, and knows itself how long its turn may last.
+        .event_interval(1)
         .build_local(LocalOptions::default());
     let last = match runtime {
         // The collector is gone when a send fails, and then nobody misses the part.
@@ -137,7 +137,7 @@ fn ready(load: Load, runtime: &tokio::runtime::LocalRuntime) -> Part {
         client,
         recorder,
         poll_delay: RefCell::default(),
-        crowd: Rc::default(),
+        crowd: Crowd::default(),
         parts: load.parts,
     });
     runtime.block_on(context.drive(begin, release, load.flushes));
@@ -190,13 +190,13 @@ impl Load {
 /// What one task needs from request to request.
 pub(super) struct Desk {
     body: Vec<u8>,
-    sleep: Pin<Box<Sleep>>,
+    deadline: Deadline,
 }
 
 impl Desk {
     /// For requests that may take `timeout`.
     pub(super) fn new(timeout: Duration) -> Self {
-        Self { body: Vec::new(), sleep: Box::pin(tokio::time::sleep(timeout)) }
+        Self { body: Vec::new(), deadline: Deadline::new(timeout) }
     }
 }
 
@@ -209,7 +209,7 @@ pub(super) struct Context {
     client: Client,
     pub(super) recorder: RefCell<Recorder>,
     poll_delay: RefCell<Latency>,
-    pub(super) crowd: Rc<Crowd>,
+    pub(super) crowd: Crowd,
     parts: mpsc::Sender<Part>,
 }
 
@@ -237,15 +237,17 @@ impl Context {
         let mut cut_off = self.control.order().map(|o| o.cut_off);
         let mut sweep = tokio::time::interval(Duration::from_secs(1));
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let ended = self.crowd.ended();
-        tokio::pin!(ended);
+        let mut ended = tokio::task::spawn_local(Rc::clone(self).run(open.is_some()));
         loop {
             if let (Some(open), Some(_)) = (&open, cut_off) {
                 open.stop(self);
             }
             tokio::select! {
                 _ = &mut started, if !told => told = true,
-                () = &mut ended => break,
+                ended = &mut ended => {
+                    ended.expect("no task that sends requests panics");
+                    break;
+                }
                 Some(spare) = flushes.recv() => {
                     let flushed = flush(&self.recorder, spare, self.poll_delay.take());
                     let _ = self.parts.send(Part::Flushed(self.thread, Box::new(flushed))).await;
@@ -263,6 +265,16 @@ impl Context {
         if !told {
             // A trial may be over within one turn of the loop.
             let _ = started.await;
+        }
+    }
+
+    /// Runs the requests.
+    async fn run(self: Rc<Self>, open: bool) {
+        if open {
+            self.crowd.run(TURNS_OPEN).await;
+        } else {
+            // The runtime's budget for a task is meant for one request at a time.
+            tokio::task::coop::unconstrained(self.crowd.run(TURNS_CLOSED)).await;
         }
     }
 
@@ -290,6 +302,7 @@ impl Context {
             let ended = self.request(&mut desk, claim, slot.intended(), None).await;
             slot.ended(ended);
             self.hand_over_records().await;
+            self.crowd.next_turn().await;
         }
     }
 
@@ -301,13 +314,16 @@ impl Context {
         intended: Mono,
         lane: Option<u32>,
     ) -> Mono {
-        let Desk { body, sleep } = desk;
+        let Desk { body, deadline } = desk;
         self.strategy.render(claim, body);
         let asked = Asked::begin(&self.recorder, claim, intended, lane);
-        let answer = self.strategy.ask(claim, body, &self.client, asked.progress());
-        let verdict = within(sleep.as_mut(), asked.sent() + self.timeout, answer).await;
+        let verdict = {
+            let answer = pin!(self.strategy.ask(claim, body, &self.client, asked.progress()));
+            deadline.within(asked.sent() + self.timeout, answer).await
+        };
         let verdict = verdict.unwrap_or_else(|| {
             let label = || self.strategy.endpoint().label();
+            asked.progress().tick();
             Verdict::all_failed(claim.items, asked.progress().timed_out(self.timeout, label))
         });
         let ended = asked.end(verdict);

@@ -43,13 +43,9 @@ pub(super) fn item(body: &[u8]) -> Option<Item> {
                 _ => return None,
             },
             b"generation_time" => {
-                let value = match value {
-                    Value::Text(spelled) => Peek::Text(Cow::Borrowed(text(spelled)?)),
-                    Value::Number(number) => Peek::Number(text(number)?.parse().ok()?),
-                    _ => return None,
-                };
-                evidence |= value.is_there();
-                generation_time = value.seconds();
+                let (there, time) = seconds(&value)?;
+                evidence |= there;
+                generation_time = time;
             }
             key if is_evidence(key) => evidence |= value != Value::Null && value != Value::Text(b""),
             _ => {}
@@ -62,6 +58,70 @@ pub(super) fn item(body: &[u8]) -> Option<Item> {
     }
     rest.skip_blanks();
     (evidence && rest.0.is_empty()).then_some(Item { generation_time })
+}
+
+/// Whether there is anything in a `generation_time`, and the duration in it. `None` says nothing.
+fn seconds(value: &Value<'_>) -> Option<(bool, Option<Micros>)> {
+    let (Value::Text(spelled) | Value::Number(spelled)) = value else { return None };
+    if let Some(micros) = plain_seconds(spelled) {
+        return Some((true, Some(micros)));
+    }
+    let value = match value {
+        Value::Number(number) => Peek::Number(text(number)?.parse().ok()?),
+        _ => Peek::Text(Cow::Borrowed(text(spelled)?)),
+    };
+    Some((value.is_there(), value.seconds()))
+}
+
+/// A duration spelled with few digits, such as `1.72s`, `1720ms` or `2`, worked out in whole numbers. `None` says
+/// nothing. Rounded to microseconds as floats round it, the reader comes to the same: so few digits leave nothing to
+/// round.
+fn plain_seconds(spelled: &[u8]) -> Option<Micros> {
+    let (number, places) = match spelled {
+        [seconds @ .., b'm', b's'] => (seconds, 3),
+        [seconds @ .., b's'] => (seconds, 6),
+        _ => (spelled, 6),
+    };
+    let mut parts = number.split(|&b| b == b'.');
+    let (whole, fraction) = (parts.next()?, parts.next());
+    let decimals = fraction.unwrap_or_default();
+    let few = !whole.is_empty() && whole.len() + decimals.len() <= 12 && decimals.len() <= places;
+    if !few || fraction.is_some_and(<[u8]>::is_empty) || parts.next().is_some() {
+        return None;
+    }
+    let value = whole
+        .iter()
+        .chain(decimals)
+        .try_fold(0, |value: u64, &b| b.is_ascii_digit().then(|| value * 10 + u64::from(b - b'0')))?;
+    let micros = (decimals.len()..places).fold(value, |value, _| value * 10);
+    // Beyond a year it is for the reader to say what that means.
+    (micros <= 30_000_000_000_000).then_some(Micros(micros))
+}
+
+/// Where the first byte is that ends a plain string, or makes it one that is not plain: a quote, a backslash, a
+/// control character, or anything beyond ASCII.
+fn end_of_plain(bytes: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    while let Some(eight) = bytes[from..].first_chunk() {
+        let ends = ends_of_plain(u64::from_le_bytes(*eight));
+        if ends != 0 {
+            return Some(from + ends.trailing_zeros() as usize / 8);
+        }
+        from += 8;
+    }
+    let rest = &bytes[from..];
+    Some(from + rest.iter().position(|&b| matches!(b, b'"' | b'\\') || !(b' '..0x7f).contains(&b))?)
+}
+
+/// Eight bytes at once: the lowest bit that is set is in the first byte that [ends](end_of_plain) a plain string.
+/// (A byte below `n` borrows when `n` is taken from it, and only above such a byte can a borrow mark a wrong one; see
+/// "Determine if a word has a byte less than n" in Anderson's Bit Twiddling Hacks.)
+fn ends_of_plain(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH: u64 = ONES << 7;
+    let below = |word: u64, n: u8| word.wrapping_sub(ONES * u64::from(n)) & !word;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    (below(word, b' ') | equal(b'"') | equal(b'\\') | equal(0x7f) | word) & HIGH
 }
 
 fn text(ascii: &[u8]) -> Option<&str> {
@@ -85,7 +145,10 @@ struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
     fn skip_blanks(&mut self) {
-        while let [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] = self.0 {
+        // Nearly always there are none, and one comparison tells.
+        while let Some((b' ' | b'\t' | b'\r' | b'\n', rest)) =
+            self.0.split_first().filter(|(b, _)| **b <= b' ')
+        {
             self.0 = rest;
         }
     }
@@ -109,9 +172,9 @@ impl<'a> Rest<'a> {
     }
 
     fn string_after_quote(&mut self) -> Option<&'a [u8]> {
-        let length = self.0.iter().position(|&b| b == b'"' || b == b'\\' || !(b' '..0x7f).contains(&b))?;
-        let (text, rest) = self.0.split_at(length);
-        self.0 = rest.strip_prefix(b"\"")?;
+        let (text, rest) = self.0.split_at_checked(end_of_plain(self.0)?)?;
+        let (b'"', rest) = rest.split_first()? else { return None };
+        self.0 = rest;
         Some(text)
     }
 
@@ -203,6 +266,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_plain_string_ends_where_byte_for_byte_it_does(
+            bytes in proptest::collection::vec(
+                prop_oneof![4 => b'a'..=b'z', 1 => any::<u8>(), 1 => Just(b'"'), 1 => Just(b'\\')], 0..30),
+        ) {
+            let plain = |b: &u8| (b' '..0x7f).contains(b) && !b"\"\\".contains(b);
+            prop_assert_eq!(end_of_plain(&bytes), bytes.iter().position(|b| !plain(b)));
+        }
+
+        #[test]
+        fn few_digits_come_to_what_floats_come_to(spelled in "[0-9]{0,8}(\\.[0-9]{0,8})?(s|ms|)") {
+            if let Some(plain) = plain_seconds(spelled.as_bytes()) {
+                prop_assert_eq!(Peek::Text(Cow::Borrowed(&spelled)).seconds(), Some(plain));
+            }
+        }
+
         #[test]
         fn what_is_seen_is_what_the_reader_reads(
             fields in proptest::collection::vec(

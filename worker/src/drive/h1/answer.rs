@@ -11,6 +11,7 @@ use fluxfleet_proto::failure::FailureKind;
 
 use super::chunked::Chunked;
 use super::head::{self, Framing, Head, MAX_HEAD};
+use super::heads::Heads;
 use crate::drive::{Failure, Progress};
 
 /// Room reserved ahead of the bytes on the word of a `Content-Length`; a header alone must not claim more.
@@ -89,7 +90,7 @@ impl Reader {
         }
     }
 
-    /// Takes bytes that came at `now`. `None`: there is more to come. Of an answer with success beyond the limit
+    /// Takes bytes that came at `now`, and reads their head by `heads`. `None`: there is more to come. Of an answer with success beyond the limit
     /// as much is kept as of any other; it is for the caller to refuse it.
     ///
     /// # Errors
@@ -98,10 +99,11 @@ impl Reader {
         &mut self,
         bytes: &mut [u8],
         now: Mono,
+        heads: &Heads,
         progress: &Progress,
     ) -> Result<Option<End>, Failure> {
         match self.partial.as_deref_mut() {
-            None => self.head(bytes, now, now, progress),
+            None => self.head(bytes, now, now, heads, progress),
             Some(Partial::Head(part)) => {
                 part.held.extend_from_slice(bytes);
                 if !part.is_worth_trying(bytes.len()) {
@@ -109,7 +111,7 @@ impl Reader {
                 }
                 let (mut held, first) = (std::mem::take(&mut part.held), part.first);
                 self.partial = None;
-                let end = self.head(&mut held, first, now, progress)?;
+                let end = self.head(&mut held, first, now, heads, progress)?;
                 Ok(end.map(|end| match end.here {
                     None => end,
                     Some(range) => {
@@ -131,11 +133,12 @@ impl Reader {
         bytes: &mut [u8],
         mut first: Mono,
         now: Mono,
+        heads: &Heads,
         progress: &Progress,
     ) -> Result<Option<End>, Failure> {
         let mut from = 0;
         while from < bytes.len() {
-            match head::parse(&bytes[from..])? {
+            match heads.parse(&bytes[from..])? {
                 Some((length, head)) if head.is_interim() => {
                     from += length;
                     // An interim answer is read as soon as it is there, so what follows it came with its end.

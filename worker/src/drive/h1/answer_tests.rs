@@ -4,6 +4,7 @@ use fluxfleet_proto::clock::Mono;
 use proptest::prelude::*;
 
 use super::answer::{End, Reader};
+use super::heads::Heads;
 use crate::drive::{Failure, Progress};
 
 /// What is compared: status, body, whether it was cut, whether the connection may be used again, bytes counted.
@@ -11,7 +12,7 @@ type Read = (u16, Vec<u8>, bool, bool, u64);
 
 /// Feeds bytes in pieces of these lengths, the last one as often as needed, and then the end of the connection.
 fn read(bytes: &[u8], pieces: &[usize], limit: u64) -> Result<Read, Failure> {
-    let progress = Progress::default();
+    let (heads, progress) = (Heads::default(), Progress::default());
     let mut reader = Reader::new(limit, false);
     let mut pieces = pieces.iter().copied();
     let mut piece = usize::MAX;
@@ -21,7 +22,7 @@ fn read(bytes: &[u8], pieces: &[usize], limit: u64) -> Result<Read, Failure> {
         let (now, later) = rest.split_at(piece);
         let mut now = now.to_vec();
         rest = later;
-        if let Some(end) = reader.feed(&mut now, Mono::default(), &progress)? {
+        if let Some(end) = reader.feed(&mut now, Mono::default(), &heads, &progress)? {
             // What comes later is as unasked for as what came at once.
             return Ok(seen(reader, end, &now, rest.is_empty(), &progress));
         }
@@ -130,7 +131,8 @@ fn an_answer_in_one_read_is_left_where_it_lies() {
     let mut bytes =
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n".to_vec();
     let mut reader = Reader::new(9, false);
-    let end = reader.feed(&mut bytes, Mono::default(), &Progress::default()).unwrap().unwrap();
+    let end =
+        reader.feed(&mut bytes, Mono::default(), &Heads::default(), &Progress::default()).unwrap().unwrap();
     assert_eq!(&bytes[end.here.unwrap()], b"abc");
     assert!(end.clean);
 }
@@ -139,6 +141,7 @@ fn an_answer_in_one_read_is_left_where_it_lies() {
 fn an_answer_to_head_has_no_body() {
     let mut bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n".to_vec();
     let mut reader = Reader::new(9, true);
-    let end = reader.feed(&mut bytes, Mono::default(), &Progress::default()).unwrap().unwrap();
+    let end =
+        reader.feed(&mut bytes, Mono::default(), &Heads::default(), &Progress::default()).unwrap().unwrap();
     assert!(end.clean && end.here.unwrap().is_empty() && reader.into_head().unwrap().keep);
 }

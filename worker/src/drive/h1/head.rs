@@ -38,7 +38,7 @@ pub(super) enum Framing {
 }
 
 /// What of a head matters.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::drive) struct Head {
     pub(in crate::drive) status: StatusCode,
     /// `Content-Type` as it came; empty if there was none.
@@ -115,19 +115,19 @@ struct Fields {
 impl Fields {
     fn take(&mut self, header: &Header<'_>) -> Result<(), Failure> {
         let Header { name, value } = *header;
+        let name = name.as_bytes();
         // The length rules out nearly every other header at once.
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
         match name.len() {
-            14 if is("content-length") => self.content_length(value)?,
-            17 if is("transfer-encoding") => self.transfer_encoding(value)?,
-            12 if is("content-type") && self.media.is_none() => self.media = Some(media(value)),
-            10 if is("connection") => {
+            14 if is(name, b"content-length") => self.content_length(value)?,
+            17 if is(name, b"transfer-encoding") => self.transfer_encoding(value)?,
+            12 if is(name, b"content-type") && self.media.is_none() => self.media = Some(media(value)),
+            10 if is(name, b"connection") => {
                 for token in tokens(value) {
                     self.close |= token.eq_ignore_ascii_case(b"close");
                     self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
                 }
             }
-            10 if is("keep-alive") => {
+            10 if is(name, b"keep-alive") => {
                 self.keep_seconds = tokens(value)
                     .find_map(|token| {
                         let (name, seconds) = token.split_at_checked(8)?;
@@ -136,7 +136,7 @@ impl Fields {
                     })
                     .or(self.keep_seconds);
             }
-            8 if is("location") && self.location.is_none() => {
+            8 if is(name, b"location") && self.location.is_none() => {
                 self.location = std::str::from_utf8(value).ok().map(|l| l.trim().into());
             }
             _ => {}
@@ -147,9 +147,7 @@ impl Fields {
     fn content_length(&mut self, value: &[u8]) -> Result<(), Failure> {
         // A proxy may have joined repeated headers into one list.
         for token in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
-            let digits = !token.is_empty() && token.iter().all(u8::is_ascii_digit);
-            let length = std::str::from_utf8(token).ok().filter(|_| digits).and_then(|t| t.parse().ok());
-            let Some(length) = length else {
+            let Some(length) = whole(token) else {
                 return Err(malformed(&format!(
                     "the Content-Length `{}` is no length",
                     value.escape_ascii()
@@ -203,6 +201,19 @@ impl Fields {
             framing,
         }
     }
+}
+
+/// Whether a header's name is this one, which is written in small letters and hyphens. Of the characters that a name
+/// may have, setting the bit of small letters makes those and no others of them (and of both cases of a letter one).
+fn is<const N: usize>(name: &[u8], known: &[u8; N]) -> bool {
+    <&[u8; N]>::try_from(name).is_ok_and(|name| name.map(|b| b | 0x20) == *known)
+}
+
+/// A number of digits alone.
+fn whole(digits: &[u8]) -> Option<u64> {
+    let digit = |b: u8| b.is_ascii_digit().then(|| u64::from(b - b'0'));
+    let (&first, rest) = digits.split_first()?;
+    rest.iter().try_fold(digit(first)?, |n, &b| n.checked_mul(10)?.checked_add(digit(b)?))
 }
 
 fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -270,6 +281,24 @@ mod tests {
             let failure = head(fields).unwrap_err();
             // It is HTTP, so nobody is sent to look for another port.
             assert!(!failure.text.contains("not HTTP"), "{fields}: {}", failure.text);
+        }
+    }
+
+    #[test]
+    fn names_are_known_in_either_case_and_no_others_for_them() {
+        for known in ["content-length", "Content-Length", "CONTENT-LENGTH", "cOnTeNt-lEnGtH"] {
+            assert!(is(known.as_bytes(), b"content-length"), "{known}");
+        }
+        for other in
+            ["content_length", "content-lengti", "content-lengt", "content-length2", "c0ntent-length"]
+        {
+            assert!(!is(other.as_bytes(), b"content-length"), "{other}");
+        }
+        // Of the characters that a name may have (RFC 9110, section 5.6.2).
+        let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+        for b in (0..=u8::MAX).filter(token) {
+            assert_eq!(is(&[b], b"-"), b == b'-', "{b}");
+            assert_eq!(is(&[b], b"a"), b.eq_ignore_ascii_case(&b'a'), "{b}");
         }
     }
 
