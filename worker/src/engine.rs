@@ -18,6 +18,7 @@
 //! Every trial ends with exactly one [`Output::Done`] or [`Output::Fault`], after everything else. Dropping the
 //! [`Handle`] stops the load at once: load is never left without an owner.
 
+mod awake;
 pub mod calibrate;
 mod collect;
 mod crowd;

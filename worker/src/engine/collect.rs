@@ -13,6 +13,7 @@ use fluxfleet_proto::tally::{Interval, Phase, Record, Records, Tally};
 use fluxfleet_proto::trial::{Assignment, TrialEnd};
 use tokio::sync::mpsc;
 
+use super::awake::{Awake, is_fast};
 use super::shared::{Control, Finished, Flushed, Part};
 use super::{Output, calibrate, files, load};
 use crate::drive::HeaderSet;
@@ -154,6 +155,7 @@ struct Collector<'a> {
     /// Empty tallies for the threads to go on with.
     spares: Vec<Tallies>,
     condition: Condition,
+    awake: Awake,
     /// Failure kinds of which an example was given off.
     shown: BTreeSet<FailureKind>,
     /// Where the next interval begins, and where it ends as far as is known.
@@ -185,6 +187,7 @@ impl<'a> Collector<'a> {
             in_flight: 0,
             spares: Vec::new(),
             condition: Condition::new(threads),
+            awake: Awake::default(),
             shown: BTreeSet::new(),
             from: now,
             to: now,
@@ -208,6 +211,7 @@ impl<'a> Collector<'a> {
         // those are started: they would begin behind the others too.
         health::prefer(BEHIND_OTHERS);
         self.condition.begin();
+        self.awake.keep(is_fast(&self.assignment.load, Duration::ZERO));
         self.give(Output::Ready(ceiling)).await;
         while self.crew.is_running() {
             tokio::select! {
@@ -294,6 +298,8 @@ impl<'a> Collector<'a> {
         let now = Clock::now();
         let next = self.due.map_or(now, |due| due + self.assignment.interval);
         self.due = Some(next.max(now));
+        let since = self.end.started.map_or(Duration::ZERO, |started| now.since(started));
+        self.awake.keep(is_fast(&self.assignment.load, since));
         Ok(())
     }
 
