@@ -1,10 +1,11 @@
 //! A time limit for one request after the other, without a timer for each.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
 use fluxfleet_proto::clock::{Clock, Mono};
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep};
 
 /// The time limits of one task's requests.
@@ -43,7 +44,9 @@ impl Deadline {
                 return Poll::Ready(Some(ended));
             }
             while !self.armed || self.timer.is_elapsed() {
-                self.armed = self.timer.as_mut().poll(cx).is_pending();
+                // Whatever is left of the task's budget: turned away for want of it, the timer would wake nobody.
+                let timer = pin!(unconstrained(self.timer.as_mut()));
+                self.armed = timer.poll(cx).is_pending();
                 if self.armed {
                     break;
                 }
@@ -61,7 +64,6 @@ impl Deadline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::pin::pin;
 
     fn now() -> Mono {
         Clock::now()
@@ -88,6 +90,18 @@ mod tests {
         // And what it was set to then holds as well.
         let soon = now() + Duration::from_millis(5);
         assert_eq!(limit.within(soon, pin!(std::future::pending::<()>())).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_deadline_holds_for_a_request_that_uses_up_its_tasks_budget() {
+        let greedy = async {
+            loop {
+                tokio::task::coop::consume_budget().await;
+            }
+        };
+        let mut limit = Deadline::new(Duration::from_millis(5));
+        let deadline = now() + Duration::from_millis(5);
+        assert_eq!(limit.within(deadline, pin!(greedy)).await, None::<()>);
     }
 
     #[tokio::test]
