@@ -136,7 +136,7 @@ impl ServerFlags {
 
 #[derive(Debug, Args)]
 struct CompareFlags {
-    /// The small version: fluxfleet and wrk, 2 turns of 2 s, no scaling and no memory.
+    /// The small version: fluxfleet, wrk and bare sockets, 2 turns of 2 s, no scaling and no memory.
     #[arg(long)]
     quick: bool,
     /// Turns of each job [default: 5; quick: 2]

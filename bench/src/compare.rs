@@ -52,7 +52,7 @@ pub enum Section {
 /// What to compare and how.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The small version: fluxfleet and wrk only, pacing and throughput only, few and short turns.
+    /// The small version: fluxfleet, wrk and bare sockets only, pacing and throughput only, few and short turns.
     pub quick: bool,
     /// Turns; `None` takes the version's own.
     pub turns: Option<NonZeroUsize>,

@@ -2,10 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
 use fluxfleet_bench::child::{Server, Wanted};
+use fluxfleet_bench::generate::{self, Client, Options};
 use fluxfleet_proto::clock::Clock;
 
 const REQUEST: &[u8] = b"POST /generate HTTP/1.1\r\nhost: a\r\nContent-Length: 4\r\n\r\n{  }";
@@ -76,4 +78,50 @@ fn a_delayed_answer_waits_and_is_given() {
     };
     assert_eq!(summary.count, 5);
     assert!(server.arrivals().expect("it answers").is_empty(), "nothing was to be recorded");
+}
+
+/// Bare sockets on three connections.
+fn bare(server: &Server, duration: Duration, rate: Option<u32>) {
+    let sent = generate::run(&Options {
+        client: Client::Sockets,
+        url: server.url().to_owned(),
+        connections: NonZeroU32::new(3).expect("not zero"),
+        duration,
+        threads: NonZeroUsize::MIN,
+        rate: rate.and_then(NonZeroU32::new),
+    });
+    sent.expect("every request is answered");
+}
+
+#[test]
+fn the_bare_socket_loop_sends_what_its_rate_asks_for_and_nothing_early() {
+    let server = start(Wanted { record: true, ..Wanted::default() });
+    let begun = Clock::now();
+    bare(&server, Duration::from_millis(100), Some(1000));
+    assert!(Clock::now().since(begun) >= Duration::from_millis(99), "the last one is due then");
+    assert_eq!(server.arrivals().expect("it answers").len(), 100);
+}
+
+#[test]
+fn the_bare_socket_loop_sends_when_it_is_answered() {
+    let server = start(Wanted { delay: Duration::from_millis(20), ..Wanted::default() });
+    bare(&server, Duration::from_secs(1), None);
+    let count = server.summary().expect("it answers").count;
+    // At first, and then whenever 20 ms have passed, however late the machine is.
+    assert!((6..=3 + 3 * 50).contains(&count), "{count} on three connections");
+}
+
+#[test]
+fn only_bare_sockets_take_a_rate() {
+    let server = start(Wanted::default());
+    let options = Options {
+        client: Client::Hyper,
+        url: server.url().to_owned(),
+        connections: NonZeroU32::MIN,
+        duration: Duration::from_millis(10),
+        threads: NonZeroUsize::MIN,
+        rate: NonZeroU32::new(10),
+    };
+    let error = generate::run(&options).expect_err("a rate is not taken in silence");
+    assert!(error.to_string().contains("--client sockets"), "{error}");
 }

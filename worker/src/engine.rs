@@ -21,6 +21,7 @@
 mod awake;
 pub mod calibrate;
 mod collect;
+mod condition;
 mod crowd;
 mod deadline;
 mod files;

@@ -160,22 +160,17 @@ impl Client {
         let result = if self.uses_general {
             match self.general(&endpoint.origin) {
                 // Boxed: reqwest's future is several times the size of the direct driver's.
-                Ok(general) => {
-                    let exchange = general.exchange(endpoint, body, self.options.limit, progress);
-                    let result = Box::pin(exchange).await;
-                    progress.tick();
-                    result
-                }
+                Ok(general) => Box::pin(general.exchange(endpoint, body, self.options.limit, progress)).await,
                 Err(failure) => Err(failure),
             }
         } else {
             self.direct.exchange(endpoint, body, self.options.limit, progress).await
         };
-        result.map_err(|f| {
-            // Whatever it waited for, it has failed now.
+        // With the last of an answer the direct driver has read the clock, and that is when the request ended.
+        if self.uses_general || result.is_err() {
             progress.tick();
-            Failure { text: format!("{}: {}", endpoint.label(), f.text), ..f }
-        })
+        }
+        result.map_err(|f| Failure { text: format!("{}: {}", endpoint.label(), f.text), ..f })
     }
 }
 

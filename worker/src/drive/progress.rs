@@ -74,8 +74,8 @@ impl Progress {
         self.rare.get_or_init(Box::default)
     }
 
-    /// The last time that the clock was read for this request. Reading it again would cost each request a part
-    /// of its time, and nothing that a driver decides by it is that close.
+    /// The last time that the clock was read for this request; of one that has ended, when it did. Reading it again
+    /// would cost each request a part of its time, and nothing that a driver decides by it is that close.
     pub(crate) fn now(&self) -> Mono {
         self.now.get()
     }

@@ -1,7 +1,7 @@
 //! Keeps the machine's processors from dozing off between the arrivals of a fast open load.
 //!
 //! An idle processor goes to sleep, and comes back late: from its deeper states after some hundred microseconds, on a
-//! virtual machine when its host gets round to it. Linux lets a privileged process say how late is too late, for as long
+//! virtual machine when its host lets it. Linux lets a privileged process say how late is too late, for as long
 //! as it holds a file open (`Documentation/power/pm_qos_interface.rst`); zero keeps idle processors polling. That takes
 //! power, so it is asked for only while arrivals come so fast that it matters.
 

@@ -4,6 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::time::Duration;
 
+use fluxfleet_proto::trial::DriverChoice;
+
 use crate::support::{Outcome, Trial, run, server};
 
 const IMAGE: &str = r#"{"image_url":"/x.png"}"#;
@@ -209,4 +211,32 @@ fn raw(answer: impl Fn(&mut std::net::TcpStream) + Send + 'static) -> String {
         }
     });
     url
+}
+
+#[test]
+fn a_request_lasts_until_its_answer_ends_or_breaks_whichever_driver_sends_it() {
+    const PAUSE: Duration = Duration::from_millis(60);
+    for (rest, ok) in [(&IMAGE[7..], 1), ("", 0)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 4096]);
+                let (head, first) =
+                    (format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", IMAGE.len()), &IMAGE[..7]);
+                let _ = stream.write_all((head + first).as_bytes());
+                std::thread::sleep(PAUSE);
+                let _ = stream.write_all(rest.as_bytes());
+            }
+        });
+        for driver in [DriverChoice::Direct, DriverChoice::General] {
+            let mut trial = Trial::at(&url).records();
+            trial.assignment.target.transport.driver = driver;
+            let outcome = run(trial);
+            assert_eq!(outcome.tally.items_ok, ok, "{driver:?}: {:?}", outcome.kinds());
+            let service_time = outcome.records[0].service_time.0;
+            assert!(u128::from(service_time) >= PAUSE.as_micros(), "{driver:?}: {service_time} us");
+        }
+    }
 }

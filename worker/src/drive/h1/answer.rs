@@ -90,8 +90,8 @@ impl Reader {
         }
     }
 
-    /// Takes bytes that came at `now`, and reads their head by `heads`. `None`: there is more to come. Of an answer with success beyond the limit
-    /// as much is kept as of any other; it is for the caller to refuse it.
+    /// Takes bytes that came at `now`; `heads` reads their head. `None`: there is more to come. Of an answer with
+    /// success beyond the limit as much is kept as of any other; it is for the caller to refuse it.
     ///
     /// # Errors
     /// `protocol`.
