@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fluxfleet_proto::clock::Clock;
 use fluxfleet_proto::failure::NotSentReason;
+use fluxfleet_proto::load::{Limits, Warmup};
 use fluxfleet_worker::engine::{self, Output};
 
 use crate::support::{Trial, gather, run_with, server};
@@ -153,4 +154,16 @@ fn a_reader_that_reads_nothing_slows_the_load_down_and_loses_nothing() {
     assert!(before < 60_000, "{before}");
     let outcome = gather(&mut outputs).unwrap();
     assert_eq!((outcome.tally.items_ok, outcome.records.len()), (60_000, 60_000));
+}
+
+#[test]
+fn requests_that_fail_without_waiting_do_not_keep_their_thread_from_its_intervals() {
+    // The loopback's broadcast address: the system refuses at once, and nothing is sent.
+    let limits = Limits { warmup: Warmup::None, duration: Some(Duration::from_secs(1)) };
+    let outcome =
+        run_with(Trial::at("http://127.255.255.255:9").items(1 << 40).in_flight(2).limits(limits), |h| {
+            h.start(Clock::now());
+        });
+    assert!(outcome.tally.items_failed > 100, "{:?}", outcome.kinds());
+    assert!(outcome.intervals.len() >= 5, "{} intervals of 20 ms in a second", outcome.intervals.len());
 }
