@@ -87,6 +87,11 @@ impl ClockTracker {
         Some(id)
     }
 
+    /// When the next ping is due; `None`: at once.
+    pub fn due(&self) -> Option<Mono> {
+        self.due
+    }
+
     /// Takes an answer that arrived at `returned`, and tells when it proves that a clock stepped. Answers to unknown
     /// pings and impossible ones are ignored.
     pub fn pong(&mut self, pong: ClockPong, returned: Mono) -> Option<ClockStep> {

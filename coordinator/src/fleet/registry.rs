@@ -363,6 +363,14 @@ impl Fleet {
         gone
     }
 
+    /// When the next ping of a peer that is there is due; `None`: at once, or nobody is there.
+    pub fn next_ping(&self) -> Option<Mono> {
+        let workers = self.workers().map(|w| w.clock.due());
+        let agents = self.agents().filter(|a| !a.presence.is_away()).map(|a| a.clock.due());
+        // Nothing is less than an instant.
+        workers.chain(agents).min().flatten()
+    }
+
     /// Has all agents take a sample at an edge of a trial: `at` this instant of our clock, or at once.
     pub fn mark(&self, edge: Occasion, at: Option<Mono>, now: Mono) {
         for a in self.agents() {

@@ -11,7 +11,6 @@ use fluxfleet_proto::id::{PeerId, RunId};
 use fluxfleet_proto::message::{AgentReport, ClockPong, WorkerReport};
 use fluxfleet_proto::reading::GpuEventKind;
 use tokio::sync::mpsc;
-use tokio::time::{Interval, MissedTickBehavior};
 
 use super::{Interrupt, RunError};
 use crate::aggregate::{RecordSpool, RunOutcome, SampleMerge};
@@ -21,6 +20,9 @@ use crate::plan::{FleetPlan, Plan};
 
 /// How often pings, patience and progress are looked at.
 pub(super) const TICK: Duration = Duration::from_millis(20);
+/// The same while a load runs as it should: what happens then comes from the peers, and each look takes processor time
+/// that a worker on this machine may need.
+const CALM_TICK: Duration = Duration::from_millis(250);
 
 /// What a run is given from outside.
 pub struct Rig<'a> {
@@ -45,7 +47,10 @@ pub(super) struct Conductor<'a> {
     pub(super) fleet: Fleet,
     pub(super) samples: SampleMerge,
     pub(super) spool: Option<RecordSpool>,
-    ticks: Interval,
+    /// When pings, patience and progress were last looked at.
+    ticked: Mono,
+    /// Nothing is waited for but the peers' reports.
+    pub(super) calm: bool,
     pub(super) began: (Duration, Mono),
     pub(super) last_live: Mono,
     pub(super) assembled: bool,
@@ -72,8 +77,6 @@ pub(super) enum Happening {
 /// [`RunError`] when there is nothing to report: no fleet, no target, no usable strategy.
 pub async fn conduct(plan: Plan, rig: Rig<'_>) -> Result<RunOutcome, RunError> {
     let spool = if plan.keeps_records() { Some(RecordSpool::create()?) } else { None };
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let workers = match plan.fleet {
         FleetPlan::Embedded { workers } | FleetPlan::Remote { workers, .. } => workers.get(),
     };
@@ -85,7 +88,8 @@ pub async fn conduct(plan: Plan, rig: Rig<'_>) -> Result<RunOutcome, RunError> {
         fleet,
         samples: SampleMerge::default(),
         spool,
-        ticks,
+        ticked: began.1,
+        calm: false,
         began,
         last_live: began.1,
         assembled: false,
@@ -127,12 +131,14 @@ impl Conductor<'_> {
     pub(super) async fn next(&mut self, assembling: bool) -> Result<Happening, RunError> {
         loop {
             let soft = self.rig.interrupt.soft.is_cancelled();
+            let tick = Clock::instant(self.next_tick()).into();
             let event = tokio::select! {
                 biased;
                 () = self.rig.interrupt.hard.cancelled() => return Ok(Happening::Abandoned),
                 () = self.rig.interrupt.soft.cancelled(), if !soft => return Ok(Happening::Interrupted),
-                _ = self.ticks.tick() => {
+                () = tokio::time::sleep_until(tick) => {
                     let now = Clock::now();
+                    self.ticked = now;
                     for (peer, fading, why) in self.fleet.tick(self.plan.cadence(), now) {
                         match fading {
                             Fading::Away => self.leave(peer, &why),
@@ -152,6 +158,16 @@ impl Conductor<'_> {
                 return Ok(happening);
             }
         }
+    }
+
+    /// When pings, patience and progress are to be looked at next.
+    fn next_tick(&self) -> Mono {
+        let soon = self.ticked + TICK;
+        if !self.calm || !self.fleet.settled() {
+            return soon;
+        }
+        let ping = self.fleet.next_ping().unwrap_or(soon);
+        ping.max(soon).min(self.ticked + CALM_TICK)
     }
 
     fn handle(&mut self, event: Event, assembling: bool) -> Option<Happening> {

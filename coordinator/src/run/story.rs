@@ -172,9 +172,14 @@ impl Conductor<'_> {
         let view = self.view(&run, planned);
         self.rig.live.trial_begins(&view);
         while !run.is_over() {
+            self.calm = run.is_running();
             let effects = match self.next(false).await? {
                 Happening::Report(peer, report) => match self.fleet.offset(peer, Clock::now()) {
-                    Some(clock) => run.report(peer, report, clock),
+                    Some(clock) => {
+                        let mut effects = run.report(peer, report, clock);
+                        effects.extend(run.tick(|peer| self.fleet.offset(peer, Clock::now()), Clock::now()));
+                        effects
+                    }
                     None => Vec::new(),
                 },
                 Happening::Lost(peer) => {
@@ -200,6 +205,7 @@ impl Conductor<'_> {
                 self.rig.live.trial_moves(&view);
             }
         }
+        self.calm = false;
         self.fleet.mark(Occasion::End(trial), None, Clock::now());
         let view = self.view(&run, planned);
         self.rig.live.trial_ends(&view);

@@ -244,6 +244,11 @@ impl TrialRun {
         self.merge.open().next().is_none()
     }
 
+    /// Whether the load runs as it should: nothing is waited for but the workers' reports.
+    pub fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running { .. })
+    }
+
     /// Time since the start barrier; zero before it.
     pub fn elapsed(&self, now: Mono) -> Duration {
         match self.phase {
