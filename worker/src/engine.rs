@@ -28,6 +28,7 @@ mod files;
 mod gate;
 mod load;
 mod open;
+mod precedence;
 mod shared;
 
 use std::num::NonZeroUsize;

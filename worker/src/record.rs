@@ -10,7 +10,8 @@ use std::time::Duration;
 use fluxfleet_proto::arrival::{Arrivals, GAP_UNIT};
 use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::failure::{FailureKind, NotSentReason};
-use fluxfleet_proto::load::OpenLoad;
+use fluxfleet_proto::latency::Latency;
+use fluxfleet_proto::load::{Load, OpenLoad, Warmup};
 use fluxfleet_proto::tally::{Phase, Record, Tally};
 use fluxfleet_proto::units::Micros;
 
@@ -21,14 +22,26 @@ use crate::judge::Verdict;
 /// Requests per [`Records`](fluxfleet_proto::tally::Records) message at most.
 pub(crate) const RECORDS_PER_MESSAGE: usize = 1000;
 
-/// A tally of each phase, for the thread to go on with or to hand over.
+/// A tally of each phase, for the thread to go on with or to hand over, and how late the thread came to its tasks.
 #[derive(Debug, Default)]
 pub(crate) struct Tallies {
     pub(crate) warmup: Box<Tally>,
     pub(crate) measured: Box<Tally>,
+    pub(crate) poll_delay: Latency,
 }
 
 impl Tallies {
+    /// Empty ones, with the memory at hand for what nearly all requests of such a trial record: a load thread must not
+    /// wait for the kernel to find some between two requests.
+    pub(crate) fn prepared(load: &Load, warmup: Warmup) -> Self {
+        let mut tallies = Self { poll_delay: Latency::prepared(), ..Self::default() };
+        prepare(&mut tallies.measured, load);
+        if warmup != Warmup::None {
+            prepare(&mut tallies.warmup, load);
+        }
+        tallies
+    }
+
     fn of(&mut self, phase: Phase) -> &mut Tally {
         match phase {
             Phase::Warmup => &mut self.warmup,
@@ -36,10 +49,28 @@ impl Tallies {
         }
     }
 
+    /// Adds what another thread recorded.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.warmup.merge(&other.warmup);
+        self.measured.merge(&other.measured);
+        self.poll_delay.merge(&other.poll_delay);
+    }
+
     /// Forgets everything, keeping the memory.
     pub(crate) fn clear(&mut self) {
         self.warmup.clear();
         self.measured.clear();
+        self.poll_delay.clear();
+    }
+}
+
+fn prepare(tally: &mut Tally, load: &Load) {
+    let Tally { response_time, service_time, first_byte, generation_time, .. } = tally;
+    let Tally { send_lateness, connect_time, pacer_lateness, .. } = tally;
+    let open = matches!(load, Load::Open(_)).then_some(pacer_lateness);
+    let all = [response_time, service_time, first_byte, generation_time, send_lateness, connect_time];
+    for latency in all.into_iter().chain(open) {
+        *latency = Latency::prepared();
     }
 }
 
@@ -58,16 +89,9 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// An empty recorder. `gaps` for an open load.
-    pub(crate) fn new(records: bool, gaps: Option<Gaps>) -> Self {
-        Self {
-            tallies: Tallies::default(),
-            in_flight: 0,
-            records: records.then(Vec::new),
-            active: None,
-            gaps,
-            socket_errors: 0,
-        }
+    /// A recorder that begins with these tallies, which are empty. `gaps` for an open load.
+    pub(crate) fn new(tallies: Tallies, records: bool, gaps: Option<Gaps>) -> Self {
+        Self { tallies, in_flight: 0, records: records.then(Vec::new), active: None, gaps, socket_errors: 0 }
     }
 
     /// Hands over what was recorded and goes on with `spare`, which is empty.
@@ -100,6 +124,11 @@ impl Recorder {
     /// First send and last end in the measured phase.
     pub(crate) fn active(&self) -> Option<(Mono, Mono)> {
         self.active
+    }
+
+    /// The thread came to a task that was due so much later.
+    pub(crate) fn polled(&mut self, delay: Duration) {
+        self.tallies.poll_delay.record(delay.into());
     }
 
     /// The pacer took up an arrival for which there was a place.
@@ -330,7 +359,7 @@ mod tests {
         fn however_requests_end_every_item_is_counted_once_and_records_equal_the_histograms(
             requests in proptest::collection::vec((0u32..4, 0u32..4, any::<bool>()), 0..30),
         ) {
-            let recorder = RefCell::new(Recorder::new(true, None));
+            let recorder = RefCell::new(Recorder::new(Tallies::default(), true, None));
             let mut items = 0;
             for (at, &(ok, failed, cut)) in requests.iter().enumerate() {
                 let claim = Claim { phase: Phase::Measure, first: at as u64, items: ok + failed };

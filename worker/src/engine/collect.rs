@@ -93,6 +93,8 @@ fn strategy(assignment: &Assignment) -> Result<Strategy, InvalidAssignment> {
 struct Crew {
     parts: mpsc::Receiver<Part>,
     flushes: Vec<mpsc::Sender<Tallies>>,
+    /// Empty tallies for the threads to go on with; one for each has been at hand since the start.
+    spares: Vec<Tallies>,
     /// By thread: it has not ended.
     running: Vec<bool>,
     /// By thread: it was asked for a tally and has not answered.
@@ -120,6 +122,7 @@ impl Crew {
             Load::Closed => None,
             Load::Open(open) => Some(Arc::new(open.clone())),
         };
+        let tallies = || Tallies::prepared(&assignment.load, assignment.limits.warmup);
         let (sender, parts) = mpsc::channel(2 * threads + 2);
         let mut flushes = Vec::with_capacity(threads);
         for index in 0..threads {
@@ -133,6 +136,7 @@ impl Crew {
                 in_flight: assignment.share.in_flight,
                 open: open.clone(),
                 limits: assignment.limits,
+                tallies: tallies(),
                 records: assignment.record_requests,
                 parts: sender.clone(),
                 flushes: receiver,
@@ -140,7 +144,8 @@ impl Crew {
             std::thread::Builder::new().name(format!("load-{index}")).spawn(move || load::run(load))?;
             flushes.push(flush);
         }
-        Ok(Self { parts, flushes, running: vec![true; threads], awaited: vec![false; threads] })
+        let spares = (0..threads).map(|_| tallies()).collect();
+        Ok(Self { parts, flushes, spares, running: vec![true; threads], awaited: vec![false; threads] })
     }
 }
 
@@ -153,8 +158,6 @@ struct Collector<'a> {
     pending: Tallies,
     records: Vec<Record>,
     in_flight: u64,
-    /// Empty tallies for the threads to go on with.
-    spares: Vec<Tallies>,
     condition: Condition,
     awake: Awake,
     /// Failure kinds of which an example was given off.
@@ -186,7 +189,6 @@ impl<'a> Collector<'a> {
             pending: Tallies::default(),
             records: Vec::new(),
             in_flight: 0,
-            spares: Vec::new(),
             condition: Condition::new(threads),
             awake: Awake::default(),
             shown: BTreeSet::new(),
@@ -265,26 +267,23 @@ impl<'a> Collector<'a> {
     }
 
     fn merge(&mut self, thread: usize, flushed: Flushed) {
-        let Flushed { mut tallies, records, in_flight, socket_errors, poll_delay, processor_time, at } =
-            flushed;
-        self.pending.warmup.merge(&tallies.warmup);
-        self.pending.measured.merge(&tallies.measured);
+        let Flushed { mut tallies, records, in_flight, socket_errors, processor_time, at } = flushed;
+        self.pending.merge(&tallies);
         self.records.extend(records);
         self.in_flight += in_flight;
         self.condition.health.socket_errors += socket_errors;
-        self.condition.health.poll_delay.merge(&poll_delay);
         self.condition.opened(tallies.warmup.connections + tallies.measured.connections, at);
         self.condition.used(thread, processor_time, at);
         self.to = self.to.max(at);
         tallies.clear();
-        self.spares.push(tallies);
+        self.crew.spares.push(tallies);
     }
 
     /// Asks every thread for what it has recorded and gives off an interval of it.
     async fn interval(&mut self) -> Result<(), String> {
         self.in_flight = 0;
         for (thread, flush) in self.crew.flushes.iter().enumerate() {
-            let spare = self.spares.pop().unwrap_or_default();
+            let spare = self.crew.spares.pop().unwrap_or_default();
             // Refused only by a thread that has ended; then its last part, which is on the way, is the answer.
             let _ = flush.try_send(spare);
             self.crew.awaited[thread] = self.crew.running[thread];
@@ -322,7 +321,8 @@ impl<'a> Collector<'a> {
 
     /// Gives off an interval of each phase in which something happened, and one at least.
     async fn give_intervals(&mut self) {
-        let Tallies { warmup, measured } = std::mem::take(&mut self.pending);
+        let Tallies { warmup, measured, poll_delay } = std::mem::take(&mut self.pending);
+        self.condition.health.poll_delay = poll_delay;
         let mut health = Some(Box::new(self.condition.take(self.in_flight, self.to)));
         let phases = [(Phase::Warmup, warmup), (Phase::Measure, measured)];
         let empty = phases.iter().all(|(_, tally)| tally.is_empty());

@@ -67,25 +67,34 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// Waits for the gate. `None` if it was stopped before.
-    pub(super) fn wait(&self) -> Option<Release> {
+    /// Waits until it is known when the gate opens. `None` if it was stopped before.
+    pub(super) fn ordered(&self) -> Option<Mono> {
         let mut state = self.state();
-        let at = loop {
+        loop {
             match state.order {
                 Order::Stop => return None,
-                Order::OpenAt(at) if state.complete => {
-                    let left = at.since(Clock::now());
-                    if left <= SPIN {
-                        break at;
-                    }
-                    let wait = self.changed.wait_timeout(state, left.saturating_sub(SPIN));
-                    state = wait.unwrap_or_else(PoisonError::into_inner).0;
-                }
+                Order::OpenAt(at) if state.complete => return Some(at),
                 Order::None | Order::OpenAt(_) => {
                     state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
             }
-        };
+        }
+    }
+
+    /// Waits until the gate opens, at the instant that [`ordered`](Self::ordered) told. `None` if it was stopped before.
+    pub(super) fn pass(&self, at: Mono) -> Option<Release> {
+        let mut state = self.state();
+        loop {
+            if state.order == Order::Stop {
+                return None;
+            }
+            let left = at.since(Clock::now());
+            if left <= SPIN {
+                break;
+            }
+            let wait = self.changed.wait_timeout(state, left.saturating_sub(SPIN));
+            state = wait.unwrap_or_else(PoisonError::into_inner).0;
+        }
         drop(state);
         loop {
             let now = Clock::now();
@@ -102,9 +111,13 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
+    fn through(gate: &Gate) -> Option<Release> {
+        gate.ordered().and_then(|at| gate.pass(at))
+    }
+
     fn waiting(gate: &Arc<Gate>) -> std::thread::JoinHandle<Option<Release>> {
         let gate = Arc::clone(gate);
-        std::thread::spawn(move || gate.wait())
+        std::thread::spawn(move || through(&gate))
     }
 
     #[test]
@@ -125,7 +138,7 @@ mod tests {
         gate.complete();
         gate.open(Clock::now() - Duration::from_secs(1));
         gate.open(Clock::now() + Duration::from_secs(1000));
-        assert!(gate.wait().is_some());
+        assert!(through(&gate).is_some());
     }
 
     #[test]
@@ -143,8 +156,11 @@ mod tests {
         let gate = Arc::new(Gate::default());
         let thread = waiting(&gate);
         gate.open(Clock::now() + Duration::from_secs(1000));
+        gate.complete();
+        let at = gate.ordered().expect("it is not stopped yet");
         gate.stop();
+        assert_eq!(gate.pass(at), None);
         assert_eq!(thread.join().unwrap(), None);
-        assert_eq!(gate.wait(), None);
+        assert_eq!(through(&gate), None);
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fluxfleet_proto::clock::{Clock, Mono};
-use fluxfleet_proto::latency::Latency;
 use fluxfleet_proto::load::{Limits, OpenLoad};
 use fluxfleet_proto::trial::Target;
 use tokio::runtime::{Builder, LocalOptions};
@@ -18,10 +17,11 @@ use super::crowd::Crowd;
 use super::deadline::Deadline;
 use super::gate::Release;
 use super::open::{Open, places, senders};
+use super::precedence::{self, Precedence};
 use super::shared::{Control, Finished, Flushed, Part};
 use crate::claim::Claim;
 use crate::drive::{Client, ClientOptions};
-use crate::health::{self, thread_time};
+use crate::health::thread_time;
 use crate::judge::Verdict;
 use crate::pacer::Alarm;
 use crate::record::{Asked, Gaps, Recorder, Tallies};
@@ -38,8 +38,8 @@ const TURNS_CLOSED: usize = 128;
 /// How often the thread measures how late it comes to what is due.
 const PROBE: Duration = Duration::from_millis(10);
 
-/// How far load threads go before the machine's other work, in steps of `nice`.
-const BEFORE_OTHERS: i32 = -15;
+/// How often the thread looks for what has become of its connections and of its place before others.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// What a load thread is given.
 pub(super) struct Load {
@@ -54,6 +54,8 @@ pub(super) struct Load {
     /// `None`: closed.
     pub(super) open: Option<Arc<OpenLoad>>,
     pub(super) limits: Limits,
+    /// Empty ones to begin with.
+    pub(super) tallies: Tallies,
     pub(super) records: bool,
     pub(super) parts: mpsc::Sender<Part>,
     /// Empty tallies for each interval that is to be handed over.
@@ -75,16 +77,13 @@ impl Drop for Obituary {
 /// The thread's body.
 pub(super) fn run(load: Load) {
     let mut obituary = Obituary(Some(load.parts.clone()));
-    // Whatever else this machine does can wait for some microseconds; an arrival that is due cannot. A closed load has
-    // nothing that is due, and would only take the processor from a service on the same machine.
-    if load.open.is_some() {
-        health::prefer(BEFORE_OTHERS);
-    }
     let parts = load.parts.clone();
     let runtime = Builder::new_current_thread()
         .enable_all()
         // The crowd is one task to the runtime, and knows itself how long its turn may last.
         .event_interval(1)
+        // Such as look up host names.
+        .on_thread_start(precedence::renounce)
         .build_local(LocalOptions::default());
     let last = match runtime {
         // The collector is gone when a send fails, and then nobody misses the part.
@@ -109,19 +108,21 @@ fn ready(load: Load, runtime: &tokio::runtime::LocalRuntime) -> Part {
     if let Err(failure) = warmed {
         return Part::Unable(failure.text);
     }
+    // A closed load has nothing that is due, and would only take the processor from a service on the same machine.
+    let precedence = load.open.as_ref().map(|_| Precedence::claim(thread_time(), Clock::now()));
     let _ = load.parts.blocking_send(Part::Ready);
     let thread = load.thread;
-    let Some(release) = load.control.gate.wait() else {
-        let recorder = RefCell::new(Recorder::new(load.records, None));
-        return finished(thread, &recorder, Latency::new());
+    let Some(planned) = load.control.gate.ordered() else {
+        let recorder = RefCell::new(Recorder::new(load.tallies, load.records, None));
+        return finished(thread, &recorder);
     };
-    // An open load's arrivals count from the planned instant, which is one for the whole fleet; a closed load's from
-    // the moment its slots were really free.
-    let gaps = load.open.as_ref().and_then(|open| Gaps::new(open, release.planned));
-    let recorder = RefCell::new(Recorder::new(load.records, gaps));
+    // All that can be made before the start is: what comes after it, the first requests wait for. An open load's
+    // arrivals count from the planned instant, which is one for the whole fleet; a closed load's from the moment its
+    // slots were really free.
+    let gaps = load.open.as_ref().and_then(|open| Gaps::new(open, planned));
     let begun = {
         let _context = runtime.enter();
-        load.begin(release.planned)
+        load.begin(planned)
     };
     let begin = match begun {
         Ok(begin) => begin,
@@ -135,29 +136,29 @@ fn ready(load: Load, runtime: &tokio::runtime::LocalRuntime) -> Part {
         strategy: load.strategy,
         timeout: load.target.timeout,
         client,
-        recorder,
-        poll_delay: RefCell::default(),
+        recorder: RefCell::new(Recorder::new(load.tallies, load.records, gaps)),
         crowd: Crowd::default(),
         parts: load.parts,
     });
-    runtime.block_on(context.drive(begin, release, load.flushes));
-    finished(thread, &context.recorder, context.poll_delay.take())
+    if let Some(release) = context.control.gate.pass(planned) {
+        runtime.block_on(context.drive(begin, release, load.flushes, precedence));
+    }
+    finished(thread, &context.recorder)
 }
 
-fn finished(thread: usize, recorder: &RefCell<Recorder>, poll_delay: Latency) -> Part {
-    let last = flush(recorder, Tallies::default(), poll_delay);
+fn finished(thread: usize, recorder: &RefCell<Recorder>) -> Part {
+    let last = flush(recorder, Tallies::default());
     let active = recorder.borrow().active();
     Part::Finished(thread, Box::new(Finished { last, active }))
 }
 
-fn flush(recorder: &RefCell<Recorder>, spare: Tallies, poll_delay: Latency) -> Flushed {
+fn flush(recorder: &RefCell<Recorder>, spare: Tallies) -> Flushed {
     let mut recorder = recorder.borrow_mut();
     Flushed {
         tallies: recorder.swap(spare),
         records: recorder.take_records(),
         in_flight: recorder.in_flight(),
         socket_errors: recorder.take_socket_errors(),
-        poll_delay,
         processor_time: thread_time(),
         at: Clock::now(),
     }
@@ -208,14 +209,19 @@ pub(super) struct Context {
     pub(super) timeout: Duration,
     client: Client,
     pub(super) recorder: RefCell<Recorder>,
-    poll_delay: RefCell<Latency>,
     pub(super) crowd: Crowd,
     parts: mpsc::Sender<Part>,
 }
 
 impl Context {
     /// Runs the load until all requests have ended or are cut off, and hands over intervals meanwhile.
-    async fn drive(self: &Rc<Self>, begin: Begin, release: Release, mut flushes: mpsc::Receiver<Tallies>) {
+    async fn drive(
+        self: &Rc<Self>,
+        begin: Begin,
+        release: Release,
+        mut flushes: mpsc::Receiver<Tallies>,
+        mut precedence: Option<Precedence>,
+    ) {
         let open = match begin {
             Begin::Closed(slots) => {
                 for _ in 0..slots {
@@ -235,7 +241,7 @@ impl Context {
         let (mut told, mut cut) = (false, false);
         let mut orders = self.control.orders();
         let mut cut_off = self.control.order().map(|o| o.cut_off);
-        let mut sweep = tokio::time::interval(Duration::from_secs(1));
+        let mut sweep = tokio::time::interval_at(tokio::time::Instant::now() + SWEEP, SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ended = tokio::task::spawn_local(Rc::clone(self).run(open.is_some()));
         loop {
@@ -249,7 +255,7 @@ impl Context {
                     break;
                 }
                 Some(spare) = flushes.recv() => {
-                    let flushed = flush(&self.recorder, spare, self.poll_delay.take());
+                    let flushed = flush(&self.recorder, spare);
                     let _ = self.parts.send(Part::Flushed(self.thread, Box::new(flushed))).await;
                 }
                 Ok(()) = orders.changed() => cut_off = order(&mut orders).map(|o| o.cut_off),
@@ -258,7 +264,12 @@ impl Context {
                     self.crowd.end();
                     cut = true;
                 }
-                _ = sweep.tick() => self.client.sweep(),
+                _ = sweep.tick() => {
+                    self.client.sweep();
+                    if let Some(precedence) = &mut precedence {
+                        precedence.review(thread_time(), Clock::now());
+                    }
+                }
             }
         }
         probe.abort();
@@ -288,7 +299,7 @@ impl Context {
             alarm.rung().await;
             let now = Clock::now();
             if now >= due {
-                self.poll_delay.borrow_mut().record(now.since(due).into());
+                self.recorder.borrow_mut().polled(now.since(due));
                 due = now + PROBE;
             }
         }

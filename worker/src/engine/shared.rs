@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use fluxfleet_proto::clock::Mono;
 use fluxfleet_proto::failure::NotSentReason;
-use fluxfleet_proto::latency::Latency;
 use fluxfleet_proto::load::Limits;
 use fluxfleet_proto::tally::Record;
 use fluxfleet_proto::trial::Share;
@@ -73,7 +72,6 @@ pub(super) struct Flushed {
     pub(super) records: Vec<Record>,
     pub(super) in_flight: u64,
     pub(super) socket_errors: u64,
-    pub(super) poll_delay: Latency,
     /// Of the thread, since it began.
     pub(super) processor_time: Duration,
     pub(super) at: Mono,
