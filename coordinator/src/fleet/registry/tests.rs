@@ -153,3 +153,24 @@ fn nobody_is_silent_while_the_coordinator_itself_stands_still() {
     assert_eq!(fleet.tick(PERIOD, at(60_500)), []);
     assert!(seat.is_ok());
 }
+
+#[test]
+fn the_next_ping_is_that_of_the_peer_whose_turn_comes_first_and_at_once_for_one_that_is_not_known() {
+    let mut fleet = fleet();
+    assert_eq!(fleet.next_ping(), None, "nobody is there");
+    let (first, mut commands) = join(&mut fleet, hello(1, None), at(0));
+    let first = first.unwrap();
+    assert_eq!(fleet.next_ping(), None);
+    let settled = settle(&mut fleet, first, &mut commands, 0);
+    let due = fleet.next_ping().expect("its clock is known");
+    assert!(due > at(settled) && due <= at(settled + 1000), "{due:?}");
+    fleet.tick(PERIOD, due);
+    assert_eq!(fleet.next_ping(), Some(due + Duration::from_secs(1)));
+    let second = AgentHello { host: "gpu-2".to_owned(), ..hello(2, None) };
+    let (_seat, _commands) = join(&mut fleet, second, due);
+    assert_eq!(fleet.next_ping(), None, "the newcomer's clock is not known");
+    fleet.leave(first.peer, "a broken stream");
+    fleet.tick(PERIOD, due + Duration::from_millis(1));
+    let burst = fleet.next_ping().expect("a burst");
+    assert!(burst < due + Duration::from_secs(1), "who is away is not waited for");
+}
