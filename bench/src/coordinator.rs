@@ -36,7 +36,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let args =
         ["--url", server.url(), "--requests", &items, "--concurrent", &in_flight, "--records", records];
     let out = scratch.path().join("out");
-    let mut fleet = Fleet::start(&args.map(str::to_owned), &out, 1, &[])?;
+    let mut fleet = Fleet::start(&args.map(str::to_owned), &out, 1, &[], true)?;
     let mut seen = Vec::new();
     while fleet.runs()? {
         seen.extend(resident_kb_of(fleet.coordinator()));

@@ -1,6 +1,7 @@
 //! The shipped programs, run as a user runs them: `fluxfleet run --listen` and one `fluxfleet-worker`.
 
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::tools::output::Claim;
 
 /// Time between two looks at a program that is about to end.
 const LOOK: Duration = Duration::from_millis(20);
+/// The user without rights, as most systems number it.
+const NOBODY: u32 = 65_534;
 /// How long the coordinator may outlive a worker that ended badly.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -51,11 +54,18 @@ pub fn arguments(url: &str, shape: Shape) -> Vec<String> {
 }
 
 impl Fleet {
-    /// Starts both on these cores, any when there are none. The reports go to `out`, which is emptied before.
+    /// Starts both on these cores, any when there are none. The reports go to `out`, which is emptied before. A worker
+    /// that is not `privileged` runs as another user, for which this process must be root.
     ///
     /// # Errors
     /// When a program is missing or cannot be started.
-    pub fn start(args: &[String], out: &Path, threads: usize, cores: &[usize]) -> anyhow::Result<Self> {
+    pub fn start(
+        args: &[String],
+        out: &Path,
+        threads: usize,
+        cores: &[usize],
+        privileged: bool,
+    ) -> anyhow::Result<Self> {
         let _ = std::fs::remove_dir_all(out);
         std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
         // The worker looks for the coordinator until it is there, so the port must be known, not asked for.
@@ -68,6 +78,9 @@ impl Fleet {
         let mut work = Command::new(beside("fluxfleet-worker")?);
         work.args(["--coordinator", &address, "--threads", &threads.to_string()]);
         quiet(&mut work, &out.join("worker.out"), &out.join("worker.err"))?;
+        if !privileged {
+            work.uid(NOBODY).gid(NOBODY);
+        }
         let worker = Ended(spawn(&mut work, cores)?);
         Ok(Self { coordinator, worker, worker_ended: None, out: out.to_owned() })
     }

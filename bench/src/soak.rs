@@ -41,7 +41,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let pinned: Vec<usize> = cores.map(|c| c.generator).into_iter().collect();
     let args =
         [fleet::arguments(server.url(), shape), ["--records", "none"].map(str::to_owned).to_vec()].concat();
-    let mut fleet = Fleet::start(&args, &scratch.path().join("out"), 1, &pinned)?;
+    let mut fleet = Fleet::start(&args, &scratch.path().join("out"), 1, &pinned, true)?;
     let limit = Clock::now() + duration + SLACK;
     let look = SHORTEST_LOOK.max(duration / LOOKS);
     let (mut worker, mut coordinator) = (Vec::new(), Vec::new());

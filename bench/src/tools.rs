@@ -24,6 +24,8 @@ pub enum Tool {
     Fluxfleet,
     /// The worker's engine with a record of each request kept besides.
     FluxfleetRecords,
+    /// The shipped programs, the worker without root's privileges.
+    FluxfleetUnprivileged,
     /// wrk, in C.
     Wrk,
     /// oha, in Rust.
@@ -44,9 +46,10 @@ pub enum Tool {
 
 impl Tool {
     /// All of them, in the order in which they take turns.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Fluxfleet,
         Self::FluxfleetRecords,
+        Self::FluxfleetUnprivileged,
         Self::Wrk,
         Self::Oha,
         Self::Hey,
@@ -62,6 +65,7 @@ impl Tool {
         match self {
             Self::Fluxfleet => "fluxfleet",
             Self::FluxfleetRecords => "fluxfleet, a record of each request",
+            Self::FluxfleetUnprivileged => "fluxfleet, without privileges",
             Self::Wrk => "wrk",
             Self::Oha => "oha",
             Self::Hey => "hey",
@@ -81,17 +85,23 @@ impl Tool {
             Self::Hey => Some("hey"),
             Self::K6 => Some("k6"),
             Self::Wrk2 => Some("wrk2"),
-            Self::Fluxfleet | Self::FluxfleetRecords | Self::Hyper | Self::Reqwest | Self::Sockets => None,
+            Self::Fluxfleet
+            | Self::FluxfleetRecords
+            | Self::FluxfleetUnprivileged
+            | Self::Hyper
+            | Self::Reqwest
+            | Self::Sockets => None,
         }
     }
 
     /// Whether it can do jobs of this kind.
     pub fn can(self, shape: Shape) -> bool {
         match shape {
-            Shape::Closed { .. } => self != Self::Wrk2,
+            // Privileges matter to open loads alone.
+            Shape::Closed { .. } => !matches!(self, Self::Wrk2 | Self::FluxfleetUnprivileged),
             Shape::Open { .. } => {
-                use Tool::{Fluxfleet, Hey, K6, Oha, Sockets, Wrk2};
-                matches!(self, Fluxfleet | Oha | Hey | K6 | Wrk2 | Sockets)
+                use Tool::{Fluxfleet, FluxfleetUnprivileged, Hey, K6, Oha, Sockets, Wrk2};
+                matches!(self, Fluxfleet | FluxfleetUnprivileged | Oha | Hey | K6 | Wrk2 | Sockets)
             }
             Shape::Held { .. } => {
                 matches!(self, Self::Fluxfleet | Self::Wrk | Self::Oha | Self::Hey | Self::K6)

@@ -91,7 +91,7 @@ impl Bench {
     pub fn tools(&self) -> Vec<Version> {
         self.found
             .iter()
-            .filter(|f| f.tool != Tool::FluxfleetRecords)
+            .filter(|f| !matches!(f.tool, Tool::FluxfleetRecords | Tool::FluxfleetUnprivileged))
             .map(|f| Version { name: f.tool.name().to_owned(), version: f.version.clone() })
             .collect()
     }

@@ -53,10 +53,10 @@ pub struct Driven {
 /// with failures in it means nothing.
 pub fn drive(found: &Found, job: &Job<'_>, watch: &mut dyn FnMut(u32)) -> anyhow::Result<Driven> {
     let name = found.tool.name();
-    let driven = if found.tool == Tool::Fluxfleet && !matches!(job.shape, Shape::Closed { .. }) {
-        fluxfleet(job, watch)
-    } else {
-        other(found, job, watch)
+    let driven = match (found.tool, job.shape) {
+        (Tool::Fluxfleet, Shape::Open { .. } | Shape::Held { .. }) => fluxfleet(job, true, watch),
+        (Tool::FluxfleetUnprivileged, _) => fluxfleet(job, false, watch),
+        _ => other(found, job, watch),
     }
     .with_context(|| format!("{name} could not do its job"))?;
     if driven.claim.failures > 0 {
@@ -65,10 +65,10 @@ pub fn drive(found: &Found, job: &Job<'_>, watch: &mut dyn FnMut(u32)) -> anyhow
     Ok(driven)
 }
 
-fn fluxfleet(job: &Job<'_>, watch: &mut dyn FnMut(u32)) -> anyhow::Result<Driven> {
+fn fluxfleet(job: &Job<'_>, privileged: bool, watch: &mut dyn FnMut(u32)) -> anyhow::Result<Driven> {
     let out = job.scratch.join("fluxfleet");
     let args = fleet::arguments(job.url, job.shape);
-    let mut fleet = Fleet::start(&args, &out, 1, job.cores)?;
+    let mut fleet = Fleet::start(&args, &out, 1, job.cores, privileged)?;
     let limit = Clock::now() + job.shape.length() + SLACK;
     let before = cpu_time_of_children()?;
     while fleet.worker_runs()? {

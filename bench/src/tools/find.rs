@@ -20,8 +20,11 @@ pub struct Found {
 /// Looks for a generator in `tools` and then in `PATH`. The error text says why it cannot be measured.
 ///
 /// # Errors
-/// When it is nowhere.
+/// When it is nowhere, or would not differ from another one.
 pub fn find(tool: Tool, tools: &Path, path: Option<&OsStr>) -> Result<Found, String> {
+    if tool == Tool::FluxfleetUnprivileged && !rustix::process::geteuid().is_root() {
+        return Err("fluxfleet itself has no privileges in this run".to_owned());
+    }
     let program = match tool.program() {
         None => std::env::current_exe().map_err(|e| format!("this program's own file is unknown: {e}"))?,
         Some(name) => std::iter::once(tools.to_owned())
@@ -37,7 +40,7 @@ pub fn find(tool: Tool, tools: &Path, path: Option<&OsStr>) -> Result<Found, Str
 fn version(tool: Tool, program: &Path) -> String {
     let said = |args: &[&str]| said_by(program, args);
     let told = match tool {
-        Tool::Fluxfleet | Tool::FluxfleetRecords | Tool::Sockets => {
+        Tool::Fluxfleet | Tool::FluxfleetRecords | Tool::FluxfleetUnprivileged | Tool::Sockets => {
             Some(env!("CARGO_PKG_VERSION").to_owned())
         }
         Tool::Hyper => locked("hyper"),

@@ -29,14 +29,15 @@ pub fn command(
     shape: Shape,
     scratch: &Path,
 ) -> anyhow::Result<Option<Command>> {
-    let two_programs = tool == Tool::Fluxfleet && !matches!(shape, Shape::Closed { .. });
+    let two_programs = tool == Tool::FluxfleetUnprivileged
+        || tool == Tool::Fluxfleet && !matches!(shape, Shape::Closed { .. });
     if two_programs || !tool.can(shape) {
         return Ok(None);
     }
     let mut command = Command::new(program);
     let endpoint = format!("{url}{PATH}");
     match tool {
-        Tool::Fluxfleet => generate(&mut command, "engine", url, shape),
+        Tool::Fluxfleet | Tool::FluxfleetUnprivileged => generate(&mut command, "engine", url, shape),
         Tool::FluxfleetRecords => generate(&mut command, "engine-records", url, shape),
         Tool::Hyper => generate(&mut command, "hyper", url, shape),
         Tool::Reqwest => generate(&mut command, "reqwest", url, shape),

@@ -21,9 +21,13 @@ pub fn claim(tool: Tool, printed: &str) -> Option<Claim> {
         Tool::Wrk | Tool::Wrk2 => wrk(printed),
         Tool::Oha => oha(printed),
         Tool::Hey => hey(printed),
-        Tool::K6 | Tool::Fluxfleet | Tool::FluxfleetRecords | Tool::Hyper | Tool::Reqwest | Tool::Sockets => {
-            json_line(printed)
-        }
+        Tool::K6
+        | Tool::Fluxfleet
+        | Tool::FluxfleetRecords
+        | Tool::FluxfleetUnprivileged
+        | Tool::Hyper
+        | Tool::Reqwest
+        | Tool::Sockets => json_line(printed),
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Note {
     ScoreSaturated {
         /// The throughput that earns the full term, in items per second.
         reference_items_per_s: f64,
+        /// How many they are.
+        strategies: usize,
         /// The strategy with the highest throughput.
         highest: String,
         /// That throughput, in items per second.
@@ -102,9 +104,11 @@ fn saturated(strategies: &[StrategyReport], score: ScoreSettings) -> Option<Note
     if !throughputs.iter().all(|&(_, t)| score.saturates(t)) {
         return None;
     }
+    let strategies = throughputs.len();
     let (highest, throughput_items_per_s) = throughputs.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
     Some(Note::ScoreSaturated {
         reference_items_per_s: score.throughput_items_per_s(),
+        strategies,
         highest: highest.name.clone(),
         throughput_items_per_s,
     })

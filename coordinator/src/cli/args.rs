@@ -97,7 +97,7 @@ pub struct RunArgs {
     /// Time between two status polls of an asynchronous job [default: 100ms]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub poll_interval: Option<String>,
-    /// Items a second that are asked for, for the whole fleet, whatever the service does: 10, 0.5, 30/m
+    /// Items a second that are asked for, for the whole fleet, whatever the service does: 10, 0.5, 30/m, 100/h
     #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
     pub rate: Option<String>,
     /// Rates over time: 10:30s,50:1m holds 10/s and then 50/s, 10..50:1m goes from one to the other

@@ -59,11 +59,13 @@ pub enum Unreachable {
     #[error("no connection within {0} s; check address, port and firewall")]
     Slow(u64),
     /// The port does not speak TLS, or not as we want it.
-    #[error(
-        "TLS failed ({0}); does this port speak plain HTTP? then use http://. Does its certificate come from an \
-         authority of your own? then give it with --ca"
-    )]
+    #[error("TLS failed ({0}); does this port speak plain HTTP? then use http://")]
     Tls(String),
+    /// It shows a certificate that is not trusted.
+    #[error(
+        "TLS failed ({0}); does the certificate come from an authority of your own? then give it with --ca"
+    )]
+    Untrusted(String),
     /// Something answers, but it is not HTTP.
     #[error(
         "something answers there, but it does not speak HTTP ({0}); does this port want https://, or is it another service's?"
@@ -210,8 +212,11 @@ fn diagnose(error: &reqwest::Error) -> Option<Unreachable> {
     let mut source = error.source();
     while let Some(cause) = source {
         chain.push(cause.to_string());
-        if cause.is::<rustls::Error>() {
-            return Some(Unreachable::Tls(cause.to_string()));
+        if let Some(tls) = cause.downcast_ref() {
+            return Some(match tls {
+                rustls::Error::InvalidCertificate(_) => Unreachable::Untrusted(tls.to_string()),
+                _ => Unreachable::Tls(tls.to_string()),
+            });
         }
         let io = cause.downcast_ref::<std::io::Error>();
         io_kind = io.map(std::io::Error::kind).or(io_kind);

@@ -96,12 +96,20 @@ fn state(state: State) -> &'static str {
 fn note(note: &Note) -> String {
     match note {
         Note::Skipped { strategy, why } => format!("{strategy} was skipped: {why}"),
-        Note::ScoreSaturated { reference_items_per_s, highest, throughput_items_per_s } => format!(
-            "every strategy reaches {} items/s, from where on more throughput earns no more score; the highest \
-             throughput is that of {highest} with {} items/s",
-            number::rate(*reference_items_per_s),
-            number::rate(*throughput_items_per_s)
-        ),
+        Note::ScoreSaturated { reference_items_per_s, strategies, highest, throughput_items_per_s } => {
+            let (reference, highest_items) =
+                (number::rate(*reference_items_per_s), number::rate(*throughput_items_per_s));
+            if *strategies == 1 {
+                format!(
+                    "{highest} reaches {reference} items/s, from where on more throughput earns no more score; it has {highest_items} items/s"
+                )
+            } else {
+                format!(
+                    "every strategy reaches {reference} items/s, from where on more throughput earns no more score; the highest \
+                 throughput is that of {highest} with {highest_items} items/s"
+                )
+            }
+        }
         Note::ScoreWithoutGpu { strategies, why } => {
             format!("score without GPU readings for {}: {}", strategies.join(", "), missing(why))
         }

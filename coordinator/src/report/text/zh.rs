@@ -97,11 +97,19 @@ fn state(state: State) -> &'static str {
 fn note(note: &Note) -> String {
     match note {
         Note::Skipped { strategy, why } => format!("{strategy} 已跳过: {why}"),
-        Note::ScoreSaturated { reference_items_per_s, highest, throughput_items_per_s } => format!(
-            "所有策略都达到 {} 项/秒, 更高的吞吐量不再提高效率分数; 吞吐量最高的是 {highest}: {} 项/秒",
-            number::rate(*reference_items_per_s),
-            number::rate(*throughput_items_per_s)
-        ),
+        Note::ScoreSaturated { reference_items_per_s, strategies, highest, throughput_items_per_s } => {
+            let (reference, highest_items) =
+                (number::rate(*reference_items_per_s), number::rate(*throughput_items_per_s));
+            if *strategies == 1 {
+                format!(
+                    "{highest} 达到 {reference} 项/秒, 更高的吞吐量不再提高效率分数; 其吞吐量为 {highest_items} 项/秒"
+                )
+            } else {
+                format!(
+                    "所有策略都达到 {reference} 项/秒, 更高的吞吐量不再提高效率分数; 吞吐量最高的是 {highest}: {highest_items} 项/秒"
+                )
+            }
+        }
         Note::ScoreWithoutGpu { strategies, why } => {
             format!("{} 的效率分数没有 GPU 读数: {}", strategies.join(", "), missing(why))
         }
