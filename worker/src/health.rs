@@ -21,6 +21,11 @@ pub(crate) fn prefer(steps: i32) {
     let _ = rustix::process::setpriority_process(None, steps);
 }
 
+/// How far the calling thread is behind others (positive) or before them, in steps of `nice`.
+pub(crate) fn preference() -> Option<i32> {
+    rustix::process::getpriority_process(None).ok()
+}
+
 /// Files this process has open.
 pub(crate) fn open_files() -> Option<u64> {
     std::fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as u64)

@@ -54,7 +54,9 @@ impl Precedence {
 /// Gives up what the calling thread has taken over from a load thread that started it.
 pub(super) fn renounce() {
     policy::ordinary();
-    health::prefer(0);
+    if health::preference().is_some_and(|steps| steps < 0) {
+        health::prefer(0);
+    }
 }
 
 fn may_be_real_time(used: Duration, span: Duration) -> bool {
@@ -65,23 +67,35 @@ fn may_be_real_time(used: Duration, span: Duration) -> bool {
 #[cfg(target_os = "linux")]
 mod policy {
     use thread_priority::{
-        NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
-        set_thread_priority_and_policy, thread_native_id,
+        NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue,
+        ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
     };
 
-    fn set(policy: ThreadSchedulePolicy) -> bool {
-        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy).is_ok()
-    }
+    use crate::health;
+
+    const OTHER: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
 
     /// Whether it is in real time from now on, behind all others that are.
     pub(super) fn real_time() -> bool {
-        set(ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo))
+        let fifo = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, fifo).is_ok()
     }
 
-    /// From now on it is not in real time. It has some priority then.
+    /// From now on it is not in real time; its priority among the others is what it was.
     pub(super) fn ordinary() {
-        // Says no as well where it may not have the least priority, having left real time all the same.
-        set(ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other));
+        // The library sets a priority with the policy. One that is lowered may not be raised again without privileges.
+        let steps = health::preference().unwrap_or_default();
+        // Refused by no system: it asks for less.
+        let _ = set_thread_priority_and_policy(thread_native_id(), same(steps), OTHER);
+    }
+
+    /// The library's number for a priority in steps of `nice`, of which it has 100 for 40 steps.
+    pub(super) fn same(steps: i32) -> ThreadPriority {
+        (0..100u8)
+            .filter_map(|number| ThreadPriorityValue::try_from(number).ok())
+            .map(ThreadPriority::Crossplatform)
+            .find(|priority| priority.to_posix(OTHER) == Ok(steps))
+            .unwrap_or(ThreadPriority::Min)
     }
 }
 
@@ -116,6 +130,16 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
+    fn every_priority_among_others_can_be_kept() {
+        use thread_priority::{NormalThreadSchedulePolicy, ThreadSchedulePolicy};
+        let other = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
+        for steps in -20..20 {
+            assert_eq!(policy::same(steps).to_posix(other), Ok(steps));
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
     fn a_thread_steps_back_while_it_needs_its_core_and_what_it_starts_takes_nothing_over() {
         use thread_priority::{
             NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadSchedulePolicy,
@@ -124,8 +148,10 @@ mod tests {
         let other = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
         let policy = || thread_schedule_policy().unwrap();
         let nice = || rustix::process::getpriority_process(None).unwrap();
+        let nice_of_the_others = nice();
         // A thread of its own: the policy stays with it.
         std::thread::spawn(move || {
+            policy::ordinary();
             let before = nice();
             let mut precedence = Precedence::claim(ms(0), at(0));
             let (claimed, first) = (policy(), nice());
@@ -142,7 +168,9 @@ mod tests {
                 renounce();
                 (policy(), nice())
             };
-            assert_eq!(std::thread::spawn(child).join().unwrap(), (other, before.max(0)));
+            assert_eq!(std::thread::spawn(child).join().unwrap(), (other, first.max(0)));
+            // Leaving real time lowers nothing.
+            assert_eq!(before, nice_of_the_others, "it was an ordinary one before");
         })
         .join()
         .unwrap();
