@@ -366,7 +366,7 @@ impl Fleet {
     /// When the next ping of a peer that is there is due; `None`: at once, or nobody is there.
     pub fn next_ping(&self) -> Option<Mono> {
         let workers = self.workers().map(|w| w.clock.due());
-        let agents = self.agents().filter(|a| !a.presence.is_away()).map(|a| a.clock.due());
+        let agents = self.agents().map(|a| a.clock.due());
         // Nothing is less than an instant.
         workers.chain(agents).min().flatten()
     }

@@ -177,7 +177,8 @@ impl Conductor<'_> {
                 Happening::Report(peer, report) => match self.fleet.offset(peer, Clock::now()) {
                     Some(clock) => {
                         let mut effects = run.report(peer, report, clock);
-                        effects.extend(run.tick(|peer| self.fleet.offset(peer, Clock::now()), Clock::now()));
+                        // What it tells may be the last that was waited for, or more failures than are allowed.
+                        effects.extend(self.tick(&mut run));
                         effects
                     }
                     None => Vec::new(),
@@ -186,14 +187,14 @@ impl Conductor<'_> {
                     run.lost(peer);
                     Vec::new()
                 }
-                Happening::Tick => run.tick(|peer| self.fleet.offset(peer, Clock::now()), Clock::now()),
+                Happening::Tick => self.tick(&mut run),
                 Happening::Interrupted => {
                     let mut effects = run.stop(NotSentReason::Interrupted, Clock::now());
                     if !effects.is_empty() {
                         let text = live::stopping(GRACE, self.plan.output.lang);
                         self.rig.live.note(&text);
                     }
-                    effects.extend(run.tick(|peer| self.fleet.offset(peer, Clock::now()), Clock::now()));
+                    effects.extend(self.tick(&mut run));
                     effects
                 }
                 Happening::Abandoned => break,
@@ -214,6 +215,11 @@ impl Conductor<'_> {
             self.ceilings.extend(worker.health.ceiling.map(|ceiling| (worker.peer, ceiling)));
         }
         Ok(outcome)
+    }
+
+    fn tick(&self, run: &mut TrialRun) -> Vec<Effect> {
+        let now = Clock::now();
+        run.tick(|peer| self.fleet.offset(peer, now), now)
     }
 
     /// Each worker's part of a trial, and what holds for the whole.

@@ -45,7 +45,6 @@ impl Precedence {
             self.real_time = policy::real_time();
         } else if !may && self.real_time {
             policy::ordinary();
-            health::prefer(BEFORE_OTHERS);
             self.real_time = false;
         }
     }
@@ -84,7 +83,7 @@ mod policy {
     /// From now on it is not in real time; its priority among the others is what it was.
     pub(super) fn ordinary() {
         // The library sets a priority with the policy. One that is lowered may not be raised again without privileges.
-        let steps = health::preference().unwrap_or_default();
+        let Some(steps) = health::preference() else { return };
         // Refused by no system: it asks for less.
         let _ = set_thread_priority_and_policy(thread_native_id(), same(steps), OTHER);
     }

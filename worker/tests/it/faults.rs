@@ -217,18 +217,11 @@ fn raw(answer: impl Fn(&mut std::net::TcpStream) + Send + 'static) -> String {
 fn a_request_lasts_until_its_answer_ends_or_breaks_whichever_driver_sends_it() {
     const PAUSE: Duration = Duration::from_millis(60);
     for (rest, ok) in [(&IMAGE[7..], 1), ("", 0)] {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let _ = stream.read(&mut [0; 4096]);
-                let (head, first) =
-                    (format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", IMAGE.len()), &IMAGE[..7]);
-                let _ = stream.write_all((head + first).as_bytes());
-                std::thread::sleep(PAUSE);
-                let _ = stream.write_all(rest.as_bytes());
-            }
+        let url = raw(move |stream| {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", IMAGE.len());
+            let _ = stream.write_all((head + &IMAGE[..7]).as_bytes());
+            std::thread::sleep(PAUSE);
+            let _ = stream.write_all(rest.as_bytes());
         });
         for driver in [DriverChoice::Direct, DriverChoice::General] {
             let mut trial = Trial::at(&url).records();
