@@ -11,6 +11,7 @@ mod conductor;
 mod gather;
 mod preflight;
 mod story;
+mod ticks;
 mod trial;
 mod view;
 

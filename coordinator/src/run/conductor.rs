@@ -12,17 +12,12 @@ use fluxfleet_proto::message::{AgentReport, ClockPong, WorkerReport};
 use fluxfleet_proto::reading::GpuEventKind;
 use tokio::sync::mpsc;
 
+use super::ticks::Ticks;
 use super::{Interrupt, RunError};
 use crate::aggregate::{RecordSpool, RunOutcome, SampleMerge};
 use crate::fleet::{Event, Fading, Fleet, Leaving, Notice, Return, Seat, Who};
 use crate::live::{self, Live};
 use crate::plan::{FleetPlan, Plan};
-
-/// How often pings, patience and progress are looked at.
-pub(super) const TICK: Duration = Duration::from_millis(20);
-/// The same while a load runs as it should: what happens then comes from the peers, and each look takes processor time
-/// that a worker on this machine may need.
-const CALM_TICK: Duration = Duration::from_millis(250);
 
 /// What a run is given from outside.
 pub struct Rig<'a> {
@@ -47,10 +42,7 @@ pub(super) struct Conductor<'a> {
     pub(super) fleet: Fleet,
     pub(super) samples: SampleMerge,
     pub(super) spool: Option<RecordSpool>,
-    /// When pings, patience and progress were last looked at.
-    ticked: Mono,
-    /// Nothing is waited for but the peers' reports.
-    pub(super) calm: bool,
+    pub(super) ticks: Ticks,
     pub(super) began: (Duration, Mono),
     pub(super) last_live: Mono,
     pub(super) assembled: bool,
@@ -88,8 +80,7 @@ pub async fn conduct(plan: Plan, rig: Rig<'_>) -> Result<RunOutcome, RunError> {
         fleet,
         samples: SampleMerge::default(),
         spool,
-        ticked: began.1,
-        calm: false,
+        ticks: Ticks::new(began.1),
         began,
         last_live: began.1,
         assembled: false,
@@ -131,14 +122,14 @@ impl Conductor<'_> {
     pub(super) async fn next(&mut self, assembling: bool) -> Result<Happening, RunError> {
         loop {
             let soft = self.rig.interrupt.soft.is_cancelled();
-            let tick = Clock::instant(self.next_tick()).into();
+            let tick = self.ticks.next(self.fleet.settled(), self.fleet.next_ping());
             let event = tokio::select! {
                 biased;
                 () = self.rig.interrupt.hard.cancelled() => return Ok(Happening::Abandoned),
                 () = self.rig.interrupt.soft.cancelled(), if !soft => return Ok(Happening::Interrupted),
-                () = tokio::time::sleep_until(tick) => {
+                () = tokio::time::sleep_until(Clock::instant(tick).into()) => {
                     let now = Clock::now();
-                    self.ticked = now;
+                    self.ticks.ticked(now);
                     for (peer, fading, why) in self.fleet.tick(self.plan.cadence(), now) {
                         match fading {
                             Fading::Away => self.leave(peer, &why),
@@ -158,16 +149,6 @@ impl Conductor<'_> {
                 return Ok(happening);
             }
         }
-    }
-
-    /// When pings, patience and progress are to be looked at next.
-    fn next_tick(&self) -> Mono {
-        let soon = self.ticked + TICK;
-        if !self.calm || !self.fleet.settled() {
-            return soon;
-        }
-        let ping = self.fleet.next_ping().unwrap_or(soon);
-        ping.max(soon).min(self.ticked + CALM_TICK)
     }
 
     fn handle(&mut self, event: Event, assembling: bool) -> Option<Happening> {

@@ -10,7 +10,8 @@ use fluxfleet_proto::message::WorkerCommand;
 use fluxfleet_proto::reading::Occasion;
 use fluxfleet_proto::trial::Assignment;
 
-use super::conductor::{Conductor, Happening, TICK};
+use super::conductor::{Conductor, Happening};
+use super::ticks::TICK;
 use super::trial::GRACE;
 use super::{Effect, Finding, Rules, RunError, TrialRun, preflight};
 use crate::aggregate::{AgentOutcome, Ending, RunOutcome, StrategyOutcome, TrialOutcome, WorkerOutcome};
@@ -172,7 +173,7 @@ impl Conductor<'_> {
         let view = self.view(&run, planned);
         self.rig.live.trial_begins(&view);
         while !run.is_over() {
-            self.calm = run.is_running();
+            self.ticks.calm = run.is_running();
             let effects = match self.next(false).await? {
                 Happening::Report(peer, report) => match self.fleet.offset(peer, Clock::now()) {
                     Some(clock) => {
@@ -206,7 +207,7 @@ impl Conductor<'_> {
                 self.rig.live.trial_moves(&view);
             }
         }
-        self.calm = false;
+        self.ticks.calm = false;
         self.fleet.mark(Occasion::End(trial), None, Clock::now());
         let view = self.view(&run, planned);
         self.rig.live.trial_ends(&view);

@@ -7,6 +7,8 @@ mod faults;
 mod fleet;
 mod open;
 mod polling;
+#[cfg(target_os = "linux")]
+mod precedence;
 mod program;
 mod session;
 mod stopping;
