@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fluxfleet_proto::clock::Mono;
 
-/// How often is looked.
+/// Time from one look to the next.
 pub(super) const TICK: Duration = Duration::from_millis(20);
 /// The same while a load runs as it should: what happens then comes from the peers, and each look takes processor time
 /// that a worker on this machine may need.
@@ -29,7 +29,8 @@ impl Ticks {
         self.last = now;
     }
 
-    /// When to look next. `ping`: when the next one is due, if any; `settled`: all clocks are settled and all agents sample.
+    /// When to look next. `settled`: all clocks are settled and all agents sample; `ping`: when the next one is due,
+    /// `None` for at once.
     pub(super) fn next(&self, settled: bool, ping: Option<Mono>) -> Mono {
         let soon = self.last + TICK;
         match ping {
