@@ -93,13 +93,6 @@ pub struct Transport {
     pub insecure: bool,
 }
 
-impl Transport {
-    /// Whether the general driver carries the requests. It does not tell of its connections.
-    pub fn is_general(&self) -> bool {
-        self.driver.is_general(self.http, self.proxy.is_some())
-    }
-}
-
 impl DriverChoice {
     /// Whether this choice means the general driver, for this version of HTTP and with or without a proxy.
     pub fn is_general(self, http: HttpVersion, proxied: bool) -> bool {

@@ -27,20 +27,17 @@ fn expect_sevens(peer: &Peer, args: &[&str]) {
     let (results, accesses) =
         expect_all_well(peer, &[&["--requests", "203", "--concurrent", "1"], args].concat());
     assert_eq!(accesses.by_connection(), [7; 29]);
-    // Only the direct driver knows of its connections.
-    let expect_reported = |results: &Results, connections: usize| {
-        if args.contains(&"direct") {
-            assert_eq!(results.count("baseline", "connections"), connections as u64);
-        }
-    };
-    expect_reported(&results, 29);
+    assert_eq!(results.count("baseline", "connections"), 29);
     // Of several at once, as many may be left in the middle.
     let (results, accesses) =
         expect_all_well(peer, &[&["--requests", "1000", "--concurrent", "8"], args].concat());
     let carried = accesses.by_connection();
     assert!(carried.iter().filter(|&&n| n < 7).count() <= 8, "{carried:?}");
     assert!(carried.iter().all(|&n| n <= 7), "{carried:?}");
-    expect_reported(&results, carried.len());
+    // The general driver may have opened some that were not needed any more.
+    let spare = if args.contains(&"direct") { 0 } else { 8 };
+    let reported = results.count("baseline", "connections") as usize;
+    assert!((carried.len()..=carried.len() + spare).contains(&reported), "{reported}, {}", carried.len());
 }
 
 #[test]
@@ -97,22 +94,19 @@ fn nginx_as_a_forward_proxy_logs_what_is_reported() {
 }
 
 const UNDER_LOAD: [&str; 6] = ["--requests", "2000", "--rate", "500", "--records", "all"];
-/// What may befall a request to a server that goes away.
-const GONE: [&str; 2] = ["disconnected", "connect"];
-
-/// Of an nginx that ends, which passes requests on to itself and may no longer get there.
+/// What may befall a request to an nginx that goes away: it passes requests on to itself, and may no longer get there.
 const ENDED: [&str; 3] = ["disconnected", "connect", "http_502"];
 
 /// Only in these ways, by the server's end, did requests fail; none came twice, and none is missing.
-fn expect_only_lost(peer: &Peer, run: Run, ways: &[&str]) -> u64 {
+fn expect_only_lost(peer: &Peer, run: Run) -> Results {
     let (_, results) = run.results();
-    peer.log.read_as_reported(&results, ways);
+    peer.log.read_as_reported(&results, &ENDED);
     let failed = results.count("baseline", "items_failed");
     assert_eq!(results.count("baseline", "items_ok") + failed, 2000);
-    let lost: u64 = ways.iter().map(|kind| results.errors("baseline", kind)).sum();
+    let lost: u64 = ENDED.iter().map(|kind| results.errors("baseline", kind)).sum();
     assert_eq!(lost, failed, "{}", results.strategy("baseline")["errors"]);
     assert_eq!(ends(&results).len(), 2000);
-    failed
+    results
 }
 
 fn expect_reloads_to_lose_little(nginx: &Peer, args: &[&str]) {
@@ -122,9 +116,12 @@ fn expect_reloads_to_lose_little(nginx: &Peer, args: &[&str]) {
         eventually("requests are logged", || nginx.log.count() >= logged);
         nginx.reload();
     }
-    let failed = expect_only_lost(nginx, run, &GONE);
-    // An old process closes its idle connections; a request may be on its way on each of them, no more.
-    assert!(failed <= 20, "{failed} requests failed by four reloads");
+    let results = expect_only_lost(nginx, run);
+    // An old process closes its idle connections; a request may be on its way on each of them, no more. (A slow
+    // machine has many, and nginx then loses some of its own to itself.)
+    let lost = results.errors("baseline", "disconnected");
+    let connections = results.count("baseline", "connections");
+    assert!(lost <= connections, "{lost} requests lost by {connections} connections");
 }
 
 #[test]
@@ -157,7 +154,7 @@ fn nginx_restarted_under_load_gets_nothing_twice_and_nothing_is_missing() {
             eventually("requests are logged", || nginx.log.count() >= logged);
             nginx.restart();
         }
-        expect_only_lost(&nginx, run, &ENDED);
+        expect_only_lost(&nginx, run);
     }
 }
 
@@ -205,8 +202,10 @@ fn expect_the_same(peer: &Peer, drivers: &[&[&str]], args: &[&str]) {
         results
     };
     let all: Vec<_> = drivers.iter().map(one).collect();
+    let told = |results: &Results| results.strategy("baseline")["absent"].clone();
     for results in &all[1..] {
         assert_eq!(ends(results), ends(&all[0]));
+        assert_eq!(told(results), told(&all[0]), "each driver tells the same");
     }
 }
 

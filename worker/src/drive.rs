@@ -13,7 +13,7 @@
 //! |---|---|
 //! | [`client`] | picks the driver, follows redirects |
 //! | [`direct`] | one exchange on a connection of HTTP/1.1 |
-//! | [`general`] | one exchange through reqwest |
+//! | [`general`] | one exchange through reqwest, and the connections that it opens |
 //! | [`h1`] | HTTP/1.1 as bytes, without input and output |
 //! | [`connect`] | from an origin to a connection |
 //! | [`stream`] | a connection's bytes, plain or over TLS |

@@ -99,8 +99,6 @@ pub enum Missing {
     Stopped,
     /// No connection was opened in the measured phase.
     NoConnection,
-    /// The general driver does not tell of its connections.
-    GeneralDriver,
     /// No connection with TLS was opened in the measured phase.
     NoTls,
     /// Every arrival was sent.
@@ -306,8 +304,8 @@ pub struct Requests {
     pub polls: u64,
     /// Redirects followed.
     pub redirects: u64,
-    /// Connections opened. `None`: the general driver carried the requests, which does not tell.
-    pub connections: Option<u64>,
+    /// Connections opened.
+    pub connections: u64,
     /// Bytes of answer bodies.
     pub bytes_received: u64,
 }

@@ -96,15 +96,13 @@ fn measure(
         PlannedLoad::Closed => Missing::ClosedLoad,
         PlannedLoad::Open { .. } => Missing::AllSent,
     };
-    let general = run.plan.target.transport.is_general();
-    let no_connection = if general { Missing::GeneralDriver } else { Missing::NoConnection };
-    let no_tls = if tally.connections == 0 { no_connection.clone() } else { Missing::NoTls };
+    let no_tls = if tally.connections == 0 { Missing::NoConnection } else { Missing::NoTls };
     Measured {
         window: trial.window.map(|w| (run.wall(w.from), run.wall(w.to))),
         total_time_s,
         throughput_items_per_s,
         success_rate_percent: if no_endpoint { Err(Missing::NoEndpoint) } else { success_rate(tally) },
-        requests: requests(tally, general),
+        requests: requests(tally),
         not_sent: trial.not_sent.iter().filter(|&(_, &n)| n > 0).map(|(&reason, &n)| (reason, n)).collect(),
         load: load::report(outcome, trial, run),
         warmup: phases::warmup(trial, run.plan.limits),
@@ -117,7 +115,7 @@ fn measure(
         generation,
         pacer_lateness: times(&tally.pacer_lateness, &no_arrivals),
         not_sent_wait: times(&tally.not_sent_wait, &all_sent),
-        connect: times(&tally.connect_time, &no_connection),
+        connect: times(&tally.connect_time, &Missing::NoConnection),
         tls: times(&tally.tls_time, &no_tls),
         score_without_gpu: score_value.is_ok() && host.gpu_percent.is_err(),
         score: score_value,
@@ -176,14 +174,14 @@ fn score_of(
     Ok(settings.score(throughput, mean, host.gpu_percent.as_ref().ok().copied()))
 }
 
-fn requests(tally: &Tally, general: bool) -> Requests {
+fn requests(tally: &Tally) -> Requests {
     Requests {
         sent: tally.requests_sent,
         ok: tally.requests_ok,
         failed: tally.requests_failed,
         polls: tally.polls_sent,
         redirects: tally.redirects,
-        connections: (!general).then_some(tally.connections),
+        connections: tally.connections,
         bytes_received: tally.bytes_received,
     }
 }
@@ -273,10 +271,7 @@ mod tests {
         near(&m.response.p50.seconds, 15.07);
         near(&m.score, 0.5 * 0.25 + 0.3 * (1.0 - 15.23 / 30.0) + 0.2 * 0.452);
         assert!(!m.score_without_gpu);
-        assert_eq!(
-            m.requests,
-            Requests { sent: 20, ok: 20, bytes_received: 2_000, connections: Some(0), ..Requests::default() }
-        );
+        assert_eq!(m.requests, Requests { sent: 20, ok: 20, bytes_received: 2_000, ..Requests::default() });
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod choice;
 mod connections;
 mod failures;
 mod heads;
+mod http2;
 mod proxies;
 mod rig;
 mod secure;
@@ -16,6 +17,7 @@ mod sending;
 use super::direct::Direct;
 use super::general::General;
 use super::{HttpVersion, TlsOptions};
+pub(super) use rig::Silent;
 use rig::{Rig, on_a_load_thread};
 
 macro_rules! contract {
@@ -63,17 +65,23 @@ contract! {
         connections::bytes_on_an_idle_connection_are_never_taken_for_an_answer,
         connections::a_request_that_was_written_is_never_sent_again,
         connections::requests_in_flight_do_not_wait_for_each_other,
+        connections::what_a_new_connection_took_is_known,
+        connections::connections_of_requests_in_flight_all_count,
+        connections::a_name_that_is_looked_up_is_part_of_what_a_connection_took,
         failures::a_connection_cut_before_the_answer_is_disconnected,
         failures::a_connection_cut_within_the_body_is_disconnected,
         failures::a_connection_half_closed_at_once_is_disconnected,
         failures::garbage_is_a_protocol_failure,
         failures::a_refused_connection_is_a_connect_failure,
+        failures::a_connection_that_never_comes_is_told_from_a_slow_answer,
+        failures::a_slow_answer_is_a_timeout_on_a_new_connection_and_on_a_kept_one,
         failures::a_name_that_does_not_resolve_is_a_dns_failure,
         failures::chunks_that_are_none_are_a_failure,
         heads::interim_answers_are_passed_over,
         heads::large_heads_are_read_and_endless_ones_are_not,
         heads::contradicting_lengths_are_a_protocol_failure,
         heads::headers_and_body_arrive_as_they_are,
+        heads::a_switch_of_protocols_is_a_protocol_failure,
         sending::a_long_body_arrives_whole_at_a_slow_reader,
         sending::an_early_answer_is_the_result_while_the_connection_stays,
         sending::an_answer_that_begins_before_the_request_has_ended_does_not_stop_it,
@@ -83,11 +91,7 @@ contract! {
         connections::a_connection_whose_answer_was_framed_twice_is_not_used_again,
         // hyper does not look at `Keep-Alive`.
         connections::a_connection_is_kept_no_longer_than_the_service_says,
-        // reqwest hands a 101 out as an answer.
-        heads::a_switch_of_protocols_is_a_protocol_failure,
         // hyper reports the reset that follows such an answer, and not the answer, whenever it sees it first.
         sending::an_early_answer_is_the_result_though_the_service_closes,
-        // Known to the driver alone.
-        connections::what_a_new_connection_took_is_known,
     }
 }

@@ -1,23 +1,29 @@
 //! Everything that [`Direct`](super::direct::Direct) leaves out, through reqwest: HTTP/2 and proxies.
 
+mod opening;
+
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use fluxfleet_proto::clock::Clock;
 use fluxfleet_proto::failure::FailureKind;
+use http::StatusCode;
 use http::header::{CONTENT_TYPE, HOST, LOCATION};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tower::util::MapFutureLayer;
 use url::{Position, Url};
 
 use super::classify::classify;
-use super::h1::{RESERVE, media, too_large};
+use super::h1::{RESERVE, media, switched, too_large};
 use super::resolve::ask;
 use super::tls::{TlsOptions, trusting_nobody};
-use super::{Answer, Driver, Endpoint, Failure, HttpVersion, IDLE_LIMIT, Phase, Progress};
+use super::{Answer, Driver, Endpoint, Failure, HttpVersion, IDLE_LIMIT, Progress};
+use opening::Opened;
 
 /// The driver for HTTP/2 and proxies; it speaks HTTP/1.1 too.
 pub(super) struct General {
     client: reqwest::Client,
+    opened: Opened,
     http: HttpVersion,
     /// Host and port of the proxy, for failure texts.
     proxy: Option<Box<str>>,
@@ -41,6 +47,7 @@ impl General {
             kind: FailureKind::Protocol,
             text: format!("{what} ({})", classify(&e, false).text),
         };
+        let opened = Opened::default();
         let mut builder = reqwest::Client::builder()
             // The environment's proxies are not the plan's.
             .no_proxy()
@@ -49,7 +56,13 @@ impl General {
             .pool_max_idle_per_host(usize::MAX)
             .tcp_nodelay(true)
             .dns_resolver(Arc::new(System))
-            .tls_backend_preconfigured(tls.map_or_else(trusting_nobody, |tls| tls.config(protocols))?);
+            .connector_layer(MapFutureLayer::new({
+                let opened = opened.clone();
+                move |connecting| Box::pin(opened.clone().watch(connecting))
+            }))
+            .tls_backend_preconfigured(opening::seen(
+                tls.map_or_else(trusting_nobody, |tls| tls.config(protocols))?,
+            ));
         builder = match http {
             HttpVersion::One => builder.http1_only().retry(reqwest::retry::never()),
             // With reqwest's retries of what the service says it has not begun: see the module above.
@@ -62,7 +75,7 @@ impl General {
         }
         let client = builder.build().map_err(|e| fail("cannot set up an HTTP client", e))?;
         let proxy = proxy.map(|proxy| authority(proxy).into());
-        Ok(Self { client, http, proxy })
+        Ok(Self { client, opened, http, proxy })
     }
 }
 
@@ -78,7 +91,9 @@ impl Resolve for System {
     fn resolve(&self, name: Name) -> Resolving {
         let host = name.as_str().to_owned();
         Box::pin(async move {
+            opening::looks_up();
             let addresses = ask(host, 0).await?;
+            opening::has_addresses();
             let addresses: Addrs = Box::new(addresses.into_iter());
             Ok(addresses)
         })
@@ -93,8 +108,6 @@ impl Driver for General {
         limit: u64,
         progress: &Progress,
     ) -> Result<Answer, Failure> {
-        // reqwest does not tell when it is connected; a timeout while it connects counts as one of the answer.
-        progress.enter(Phase::Head);
         let mut request = reqwest::Request::new(endpoint.method.clone(), endpoint.url.clone());
         *request.headers_mut() = endpoint.headers.clone();
         let named = |host: &http::HeaderValue| host == authority(&endpoint.url);
@@ -105,9 +118,11 @@ impl Driver for General {
         if endpoint.carries_body() {
             *request.body_mut() = Some(Bytes::copy_from_slice(body).into());
         }
-        let mut response = self.client.execute(request).await.map_err(|e| {
+        let (answered, others) = self.opened.during(progress, self.client.execute(request)).await;
+        let mut response = answered.map_err(|e| {
             let connected = !e.is_connect();
-            let failure = classify(&e.without_url(), connected);
+            let failure = others.filter(|_| !connected);
+            let failure = failure.unwrap_or_else(|| classify(&e.without_url(), connected));
             match &self.proxy {
                 // What could not be reached may be the proxy, or what is behind it.
                 Some(proxy) if !connected => {
@@ -117,6 +132,9 @@ impl Driver for General {
             }
         })?;
         progress.head_arrived(Clock::now());
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(switched());
+        }
         let announced = response.content_length();
         let mut gathered = Gathered::new(announced, limit);
         while !gathered.cut {

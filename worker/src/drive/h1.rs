@@ -31,6 +31,11 @@ fn not_http(what: &str) -> Failure {
     malformed(&format!("{what}{NOT_HTTP}"))
 }
 
+/// The service would go on in another protocol.
+pub(super) fn switched() -> Failure {
+    malformed("the answer is 101 Switching Protocols, which nobody asked for")
+}
+
 /// What came is HTTP/1.1, and breaks its rules or this driver's limits.
 fn malformed(what: &str) -> Failure {
     Failure { kind: FailureKind::Protocol, text: what.to_owned() }

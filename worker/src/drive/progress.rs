@@ -152,7 +152,7 @@ impl Progress {
         self.first_byte.get()
     }
 
-    /// Connections opened for this request. One driver, [`General`](super::general::General), does not know.
+    /// Connections opened for this request.
     pub(crate) fn connections(&self) -> u32 {
         self.rare.get().map_or(0, |rare| rare.connections.get())
     }

@@ -163,7 +163,6 @@ pub(crate) fn missing() -> Vec<Missing> {
         Missing::NoLaw,
         Missing::Stopped,
         Missing::NoConnection,
-        Missing::GeneralDriver,
         Missing::NoTls,
         Missing::AllSent,
         Missing::NoAgent(String::new()),

@@ -287,9 +287,6 @@ impl Reader<'_> {
                 self.absent.note(field, &Missing::NothingSent);
             }
         }
-        if m.requests.connections.is_none() {
-            self.absent.note("connections", &Missing::GeneralDriver);
-        }
         Statistics {
             started_at: m.window.map(|(from, _)| rfc3339(from)),
             ended_at: m.window.map(|(_, to)| rfc3339(to)),
@@ -299,7 +296,7 @@ impl Reader<'_> {
             requests_sent: Some(m.requests.sent),
             polls_sent: Some(m.requests.polls),
             redirects: Some(m.requests.redirects),
-            connections: m.requests.connections,
+            connections: Some(m.requests.connections),
             bytes_received: Some(m.requests.bytes_received),
             success_rate: self.value("success_rate", &m.success_rate_percent),
             total_time: self.value("total_time", &m.total_time_s),

@@ -149,7 +149,6 @@ fn missing(missing: &Missing) -> String {
         Missing::NoLaw => "a replay follows no law".to_owned(),
         Missing::Stopped => "the load was cut short".to_owned(),
         Missing::NoConnection => "no connection was opened while measuring".to_owned(),
-        Missing::GeneralDriver => "the general driver does not tell of its connections".to_owned(),
         Missing::NoTls => "no connection with TLS was opened while measuring".to_owned(),
         Missing::AllSent => "every arrival was sent".to_owned(),
         Missing::NoAgent(why) if why.is_empty() => "no agent took part".to_owned(),

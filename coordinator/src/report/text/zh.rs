@@ -146,7 +146,6 @@ fn missing(missing: &Missing) -> String {
         Missing::NoLaw => "回放的到达不服从任何分布".to_owned(),
         Missing::Stopped => "负载被提前停止".to_owned(),
         Missing::NoConnection => "测量期间没有建立连接".to_owned(),
-        Missing::GeneralDriver => "通用驱动不提供其连接的信息".to_owned(),
         Missing::NoTls => "测量期间没有建立 TLS 连接".to_owned(),
         Missing::AllSent => "所有到达都已发送".to_owned(),
         Missing::NoAgent(why) if why.is_empty() => "没有代理参与".to_owned(),

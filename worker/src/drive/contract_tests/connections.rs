@@ -186,3 +186,24 @@ pub(super) async fn what_a_new_connection_took_is_known(rig: Rig<impl Driver>) {
     let (_, second) = rig.post(address).await;
     assert_eq!((second.connections(), second.connecting(), second.securing()), (0, None, None));
 }
+
+pub(super) async fn connections_of_requests_in_flight_all_count(rig: Rig<impl Driver>) {
+    // Nobody is answered before all have asked.
+    let together = std::sync::Barrier::new(20);
+    let address = rig.server(move |_, mut wire| {
+        wire.read_request();
+        together.wait();
+        wire.write_all(OK).unwrap();
+    });
+    let ended = futures_util::future::join_all((0..20).map(|_| rig.post(address))).await;
+    assert_eq!(ended.iter().map(|(_, progress)| progress.connections()).sum::<u32>(), 20);
+}
+
+pub(super) async fn a_name_that_is_looked_up_is_part_of_what_a_connection_took(rig: Rig<impl Driver>) {
+    let (address, _requests) = telling(&rig, OK);
+    let url = rig.url(address).replace("127.0.0.1", "localhost");
+    let (answer, progress) = rig.ask(&url, b"{}", 100).await;
+    assert_eq!(answer.unwrap().status.as_u16(), 200);
+    let (resolving, connecting) = (progress.resolving().unwrap(), progress.connecting().unwrap());
+    assert!(Duration::ZERO < resolving && resolving < connecting, "{resolving:?} of {connecting:?}");
+}

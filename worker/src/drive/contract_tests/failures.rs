@@ -1,10 +1,12 @@
 //! What keeps an answer from coming.
 
+use std::io::Write as _;
 use std::net::TcpListener;
+use std::time::Duration;
 
 use fluxfleet_proto::failure::FailureKind;
 
-use super::rig::{LIMIT, Rig};
+use super::rig::{LIMIT, OK, Rig, Silent};
 use crate::drive::Driver;
 
 pub(super) async fn a_connection_cut_before_the_answer_is_disconnected(rig: Rig<impl Driver>) {
@@ -49,7 +51,7 @@ pub(super) async fn garbage_is_a_protocol_failure(rig: Rig<impl Driver>) {
     ] {
         let address = rig.server(move |_, mut wire| {
             wire.read_request();
-            let _ = std::io::Write::write_all(&mut wire, bytes);
+            let _ = wire.write_all(bytes);
             // Such services wait for more; it is for the client to see that this leads nowhere.
             wire.wait_for_close();
         });
@@ -84,4 +86,31 @@ pub(super) async fn a_name_that_does_not_resolve_is_a_dns_failure(rig: Rig<impl 
     let failure = rig.ask("http://no-such-host.invalid/x", b"{}", LIMIT).await.0.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Dns, "{}", failure.text);
     assert!(failure.text.contains("no-such-host.invalid"), "{}", failure.text);
+}
+
+pub(super) async fn a_connection_that_never_comes_is_told_from_a_slow_answer(rig: Rig<impl Driver>) {
+    let silent = Silent::new().await;
+    let failure = rig.cut_off(&rig.url(silent.address), Duration::from_millis(100)).await;
+    assert_eq!(failure.kind, FailureKind::Connect);
+    assert_eq!(failure.text, "POST /x: no connection within 100ms");
+}
+
+pub(super) async fn a_slow_answer_is_a_timeout_on_a_new_connection_and_on_a_kept_one(rig: Rig<impl Driver>) {
+    let address = rig.server(|number, mut wire| {
+        if number == 1 {
+            wire.read_request();
+            wire.write_all(OK).unwrap();
+        }
+        wire.read_request();
+        wire.wait_for_close();
+    });
+    let url = rig.url(address);
+    for is_kept in [false, true] {
+        if is_kept {
+            rig.answer(address).await;
+        }
+        let failure = rig.cut_off(&url, Duration::from_millis(200)).await;
+        assert_eq!(failure.kind, FailureKind::Timeout, "{}", failure.text);
+        assert_eq!(failure.text, "POST /x: no answer within 200ms");
+    }
 }

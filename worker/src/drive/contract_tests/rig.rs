@@ -206,7 +206,7 @@ impl<D: Driver> Rig<D> {
         body: &[u8],
         limit: u64,
     ) -> (Result<Answer, Failure>, Progress) {
-        let endpoint = Endpoint::post(Url::parse(url).unwrap(), &HeaderSet::new(&HeaderMap::new())).unwrap();
+        let endpoint = endpoint(url);
         let progress = Progress::default();
         let answer = self.driver.exchange(&endpoint, body, limit, &progress).await;
         (answer, progress)
@@ -222,9 +222,49 @@ impl<D: Driver> Rig<D> {
         self.post(address).await.0.unwrap()
     }
 
+    /// Asks a URL that does not answer in time.
+    pub(super) async fn cut_off(&self, url: &str, after: Duration) -> Failure {
+        let endpoint = endpoint(url);
+        let progress = Progress::default();
+        let asked = self.driver.exchange(&endpoint, b"{}", LIMIT, &progress);
+        match tokio::time::timeout(after, asked).await {
+            Ok(ended) => ended.expect_err("there was no answer to come"),
+            Err(_) => progress.timed_out(after, || "POST /x".to_owned()),
+        }
+    }
+
     /// Asks a server that does not.
     pub(super) async fn failure(&self, address: SocketAddr) -> Failure {
         self.post(address).await.0.expect_err("a failure")
+    }
+}
+
+fn endpoint(url: &str) -> Endpoint {
+    Endpoint::post(Url::parse(url).unwrap(), &HeaderSet::new(&HeaderMap::new())).unwrap()
+}
+
+/// An address where connections are neither accepted nor refused.
+pub(in crate::drive) struct Silent {
+    pub(in crate::drive) address: SocketAddr,
+    _listener: tokio::net::TcpListener,
+    _queued: Vec<tokio::net::TcpStream>,
+}
+
+impl Silent {
+    /// Fills the queue of a socket that nobody accepts from: attempts beyond it are not answered.
+    pub(in crate::drive) async fn new() -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queued = Vec::new();
+        let short = Duration::from_millis(50);
+        while let Ok(Ok(stream)) = tokio::time::timeout(short, tokio::net::TcpStream::connect(address)).await
+        {
+            queued.push(stream);
+            assert!(queued.len() < 100, "the queue is bounded");
+        }
+        Self { address, _listener: listener, _queued: queued }
     }
 }
 

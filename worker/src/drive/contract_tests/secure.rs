@@ -5,14 +5,12 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use fluxfleet_proto::failure::FailureKind;
-use http::HeaderMap;
 use rustls::HandshakeKind;
-use url::Url;
 
 use super::rig::{OK, Rig, on_a_load_thread, server, trusting};
 use crate::drive::direct::Direct;
 use crate::drive::general::General;
-use crate::drive::{Driver, Endpoint, HeaderSet, HttpVersion, Progress, TlsOptions};
+use crate::drive::{HttpVersion, TlsOptions};
 
 fn insecure() -> TlsOptions {
     TlsOptions { ca_pem: None, insecure: true }
@@ -91,16 +89,16 @@ fn a_port_that_closes_within_the_handshake_is_a_tls_failure() {
 fn a_handshake_that_is_never_answered_is_told_from_a_slow_answer() {
     on_a_load_thread(async {
         let silent = server(false, |_, mut wire| wire.wait_for_close());
-        let driver = Direct::new(insecure());
-        let url = Url::parse(&format!("https://{silent}/x")).unwrap();
-        let endpoint = Endpoint::post(url, &HeaderSet::new(&HeaderMap::new())).unwrap();
-        let progress = Progress::default();
+        let url = format!("https://{silent}/x");
         let short = Duration::from_millis(100);
-        let ended = tokio::time::timeout(short, driver.exchange(&endpoint, b"{}", 1, &progress)).await;
-        assert!(ended.is_err());
-        let failure = progress.timed_out(short, || "POST /x".to_owned());
-        assert_eq!(failure.kind, FailureKind::Tls);
-        assert_eq!(failure.text, "POST /x: connected, but no TLS handshake within 100ms");
+        let general = General::new(Some(&insecure()), HttpVersion::One, None).unwrap();
+        for failure in [
+            Rig::new(Direct::new(insecure()), true).cut_off(&url, short).await,
+            Rig::new(general, true).cut_off(&url, short).await,
+        ] {
+            assert_eq!(failure.kind, FailureKind::Tls);
+            assert_eq!(failure.text, "POST /x: connected, but no TLS handshake within 100ms");
+        }
     });
 }
 

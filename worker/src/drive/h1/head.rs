@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use http::StatusCode;
 use httparse::{Header, ParserConfig, Response, Status};
 
-use super::{malformed, not_http};
+use super::{malformed, not_http, switched};
 use crate::drive::Failure;
 
 /// Longest head accepted, in bytes.
@@ -90,7 +90,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(usize, Head)>, Failure> {
     let status = StatusCode::from_u16(response.code.unwrap_or(0))
         .map_err(|_| malformed("the answer has a status below 100"))?;
     if status == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(malformed("the answer is 101 Switching Protocols, which nobody asked for"));
+        return Err(switched());
     }
     let mut fields = Fields::default();
     for header in response.headers.iter() {
