@@ -60,11 +60,15 @@ async fn collect(
     outputs: &mpsc::Sender<Output>,
 ) -> Result<TrialEnd, String> {
     let trial = assignment.trial;
-    files::make_room(assignment.share.in_flight).map_err(|e| format!("cannot run {trial}: {e}"))?;
     let strategy = strategy(&assignment).map_err(|e| format!("cannot run {trial}: {e}"))?;
+    let most = files::most_in_flight(assignment.share, strategy.size(), assignment.limits.warmup);
+    let make_room = || files::make_room(most).map_err(|e| format!("cannot run {trial}: {e}"));
+    // What has no room is told before anything is measured, and measuring takes room of its own.
+    drop(make_room()?);
     let ceiling = calibrate::before(&assignment, threads, control)
         .await
         .map_err(|e| format!("cannot measure this worker's ceiling before {trial}: {e}"))?;
+    let _room = make_room()?;
     let crew = Crew::start(&assignment, strategy, threads.get(), control)
         .map_err(|e| format!("cannot start the load threads of {trial} ({e}); ask for fewer threads"))?;
     // On the heap: the intervals' tallies and this machine's readings make it large.

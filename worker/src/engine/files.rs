@@ -1,6 +1,10 @@
 //! Room for connections: every request in flight holds one, and every connection a descriptor and a port.
 
-use fluxfleet_proto::load::NO_LIMIT;
+use std::num::NonZeroU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use fluxfleet_proto::load::{NO_LIMIT, Warmup};
+use fluxfleet_proto::trial::Share;
 use rlimit::Resource;
 
 use crate::health::ports_limit;
@@ -8,52 +12,100 @@ use crate::health::ports_limit;
 /// Descriptors that a trial needs beside its connections: runtimes, the stream, name look-ups.
 const SPARE: u64 = 64;
 
+/// The room that all workers of a process make: they share its descriptors.
+struct Rooms(Mutex<u64>);
+
+/// This process's.
+static ROOMS: Rooms = Rooms(Mutex::new(0));
+
+/// Room for so many connections, until this is dropped.
+pub(super) struct Room {
+    of: &'static Rooms,
+    connections: u64,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        *self.of.taken() -= self.connections;
+    }
+}
+
+/// Requests that can ever be in flight: the share's places, but no more than it has requests. Without a limit nothing is
+/// known ahead, and [`make_room`] does what can be done.
+pub(super) fn most_in_flight(share: Share, size: NonZeroU32, warmup: Warmup) -> u32 {
+    if share.in_flight == NO_LIMIT {
+        return NO_LIMIT;
+    }
+    let requests = |items: u64| items.div_ceil(size.get().into());
+    let all = match warmup {
+        Warmup::None => requests(share.items),
+        Warmup::Items(items) => requests(items).saturating_add(requests(share.items)),
+        Warmup::Time(_) => u64::MAX,
+    };
+    u32::try_from(all).map_or(share.in_flight, |all| all.min(share.in_flight))
+}
+
 /// Makes room for this many connections beside what is open already, raising the soft limit as far as needed and
 /// allowed. Run before the load: a generator that runs out of descriptors measures itself.
 ///
 /// # Errors
 /// What is needed, what is allowed, and what to do.
-pub(super) fn make_room(in_flight: u32) -> Result<(), String> {
-    if in_flight == NO_LIMIT {
-        // How many it will be the service decides: as much room as there is. The report says how much was used.
-        if let Ok((_, hard)) = Resource::NOFILE.get() {
-            let _ = Resource::NOFILE.set(hard, hard);
+pub(super) fn make_room(in_flight: u32) -> Result<Room, String> {
+    ROOMS.make(in_flight)
+}
+
+impl Rooms {
+    fn taken(&self) -> MutexGuard<'_, u64> {
+        // A number is whole at any time.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn make(&'static self, in_flight: u32) -> Result<Room, String> {
+        if in_flight == NO_LIMIT {
+            // How many it will be the service decides: as much room as there is. The report says how much was used.
+            if let Ok((_, hard)) = Resource::NOFILE.get() {
+                let _ = Resource::NOFILE.set(hard, hard);
+            }
+            return Ok(Room { of: self, connections: 0 });
         }
-        return Ok(());
+        let mut taken = self.taken();
+        let connections = *taken + u64::from(in_flight);
+        ports(connections, ports_limit())?;
+        let needed = open_now() + connections + SPARE;
+        raise_to(needed).map_err(|allowed| {
+            format!(
+                "{connections} requests in flight need {needed} open files and this worker may have {allowed}; run \
+                 `ulimit -n {needed}` before it, hold fewer in flight, or spread them over more workers"
+            )
+        })?;
+        *taken = connections;
+        Ok(Room { of: self, connections: in_flight.into() })
     }
-    ports(in_flight, ports_limit())?;
+}
+
+/// Raises the limit on open files where it is lower; the error is what is allowed. Where the system does not tell, the
+/// load finds out.
+fn raise_to(needed: u64) -> Result<(), u64> {
     let Ok((soft, hard)) = Resource::NOFILE.get() else { return Ok(()) };
-    let needed = needed(open_now(), in_flight);
-    if soft >= needed {
+    if soft >= needed || hard >= needed && Resource::NOFILE.set(needed, hard).is_ok() {
         return Ok(());
     }
-    if hard >= needed && Resource::NOFILE.set(needed, hard).is_ok() {
-        return Ok(());
-    }
-    Err(format!(
-        "{in_flight} requests in flight need {needed} open files and this worker may have {}; run \
-         `ulimit -n {needed}` before it, hold fewer in flight, or spread them over more workers",
-        soft.max(hard)
-    ))
+    Err(soft.max(hard))
 }
 
 /// Whether there are ports for this many connections to one address. Where the system does not
 /// tell, the load finds out.
-fn ports(in_flight: u32, limit: Option<u64>) -> Result<(), String> {
+fn ports(connections: u64, limit: Option<u64>) -> Result<(), String> {
     let Some(limit) = limit else { return Ok(()) };
     // A port may be used once for each address connected to; so only what can never fit is refused.
-    if u64::from(in_flight) <= limit {
+    if connections <= limit {
         return Ok(());
     }
     Err(format!(
-        "{in_flight} requests in flight need as many ports and this machine has {limit} for outgoing \
+        "{connections} requests in flight need as many ports and this machine has {limit} for outgoing \
          connections; widen `net.ipv4.ip_local_port_range`, hold fewer in flight, or spread them over more \
          machines"
     ))
-}
-
-fn needed(open: u64, in_flight: u32) -> u64 {
-    open + u64::from(in_flight) + SPARE
 }
 
 /// Descriptors open now; none where the system does not tell.
@@ -63,25 +115,49 @@ fn open_now() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
-    fn a_trial_needs_what_is_open_its_connections_and_some_to_spare() {
-        assert_eq!(needed(20, 3_000), 3_084);
+    fn no_more_room_is_needed_than_there_are_requests() {
+        let most = |items, in_flight, size, warmup| {
+            let size = NonZeroU32::new(size).expect("above 0");
+            most_in_flight(Share { first_item: 0, items, in_flight }, size, warmup)
+        };
+        assert_eq!(most(20, 1_000, 1, Warmup::None), 20);
+        assert_eq!(most(20, 1_000, 6, Warmup::None), 4);
+        assert_eq!(most(20, 1_000, 1, Warmup::Items(10)), 30);
+        assert_eq!(most(20, 10, 1, Warmup::None), 10);
+        assert_eq!(most(Share::UNBOUNDED, 1_000, 4, Warmup::Items(1)), 1_000);
+        assert_eq!(most(20, 1_000, 1, Warmup::Time(Duration::ZERO)), 1_000);
+        assert_eq!(most(20, NO_LIMIT, 1, Warmup::None), NO_LIMIT);
     }
 
     #[test]
     fn more_than_any_system_allows_is_told_with_what_to_do() {
         // Linux allows at most fs.nr_open, 2^20 by default and 2^31 - 8 at the very most.
-        let few = make_room(1);
-        assert_eq!(few, Ok(()));
-        let error = make_room(u32::MAX - 1).expect_err("four thousand million ports");
+        let error = make_room(u32::MAX - 1).map(drop).expect_err("four thousand million ports");
         assert!(error.contains("ip_local_port_range"), "{error}");
     }
 
     #[test]
+    fn workers_of_one_process_share_its_room_while_they_have_it() {
+        static OWN: Rooms = Rooms(Mutex::new(0));
+        let ports = ports_limit().expect("Linux tells");
+        let nearly_all = u32::try_from(ports).expect("at most 65,535") - 5;
+        let first = OWN.make(10).map_err(drop).expect("room for a few");
+        let error = OWN.make(nearly_all).map(drop).expect_err("five more than there are ports");
+        assert!(error.starts_with(&format!("{} requests", ports + 5)), "{error}");
+        drop(first);
+        // Whether there are descriptors enough is up to the system.
+        let again = OWN.make(nearly_all).map(drop);
+        assert!(again.as_ref().err().is_none_or(|e| e.contains("open files")), "{again:?}");
+    }
+
+    #[test]
     fn an_open_load_without_a_limit_gets_all_the_room_there_is() {
-        assert_eq!(make_room(NO_LIMIT), Ok(()));
+        assert!(make_room(NO_LIMIT).is_ok());
         let (soft, hard) = Resource::NOFILE.get().expect("a limit");
         assert_eq!(soft, hard);
     }
@@ -91,6 +167,6 @@ mod tests {
         assert_eq!(ports(28_232, Some(28_232)), Ok(()));
         let error = ports(28_233, Some(28_232)).expect_err("one too many");
         assert!(error.contains("28232"), "{error}");
-        assert_eq!(ports(u32::MAX, None), Ok(()));
+        assert_eq!(ports(u64::MAX, None), Ok(()));
     }
 }
