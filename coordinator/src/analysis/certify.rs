@@ -1,8 +1,12 @@
-//! Whether a sample count supports a percentile.
+//! Whether a sample count supports a percentile, or anything at all.
 //!
-//! The least counts are those of MLPerf's early-stopping rule at 99 % confidence: with fewer samples not even
-//! a run without one value over the bound would show that the true percentile lies below it.
+//! The least counts are those of MLPerf's early-stopping rule at 99 % confidence: the least number of samples of
+//! which one may lie over a bound while the true percentile is still shown to lie below it, P(X <= 1) <= 1 % for
+//! X ~ Binomial(n, 1 - p).
 
+/// Samples with which a strategy can be judged. Of fewer not even the largest is shown to be over the median, with
+/// 95 % confidence: all of n lie below it by chance with 0.5^n, which is 3.1 % of five and 6.3 % of four.
+pub const LEAST_SAMPLES: u64 = 5;
 /// Samples that a 90th percentile needs: fewer certify none.
 pub const P90_SAMPLES: u64 = 64;
 /// Samples that a 95th percentile needs.

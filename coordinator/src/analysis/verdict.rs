@@ -3,16 +3,17 @@
 //! | state | when |
 //! |---|---|
 //! | invalid | nothing succeeded in any strategy, or the items do not add up; an open load far from the one asked for: its rate, what was not sent, a late generator (`load`) |
-//! | degraded | stopped early, a peer lost or silent, sample gaps, a GPU gone or an error of it (Xid), items not sent, an uneven start, an unsure clock or one that steps; a load or a generator somewhat off (`load`, `generator`); never settled |
+//! | degraded | stopped early, a peer lost or silent, sample gaps, a GPU gone or an error of it (Xid), items not sent, an uneven start, an unsure clock or one that steps; a load or a generator somewhat off (`load`, `generator`); never settled; hardly a sample |
 //! | valid | none of these |
 //!
 //! A strategy that preflight left out, or that found no endpoint when it began, is a note and leaves the state alone: every number that is shown is as
 //! good as it would be had the strategy not been asked for, and its own row shows none. The same holds for a
 //! strategy whose requests all fail: that it fails is what was measured.
 //!
-//! Too few samples are no reason by themselves: a run of 20 requests answers what its mean and its counts answer.
-//! The percentiles that it cannot certify carry a mark and a footnote instead ([`certify`](super::certify)), and
-//! the tests of load and generator that need more samples do not judge.
+//! Too few samples are a reason where not even a median can be told from chance
+//! ([`LEAST_SAMPLES`](super::certify::LEAST_SAMPLES)). A run of 20 requests answers what its mean and its counts
+//! answer: the percentiles that it cannot certify carry a mark and a footnote, and the tests of load and generator
+//! that need more samples do not judge.
 
 mod generator;
 mod load;
@@ -27,6 +28,7 @@ pub use reason::Reason;
 
 use fluxfleet_proto::failure::NotSentReason;
 
+use super::certify::LEAST_SAMPLES;
 use super::gpu::{GpuTrouble, Trouble};
 use super::report::{ClockReport, FleetReport, Missing, StrategyReport};
 
@@ -91,6 +93,7 @@ pub(super) fn judge(strategies: &[StrategyReport], fleet: &FleetReport, interrup
     degraded.extend(strategies.iter().flat_map(troubled_gpus));
     degraded.extend(strategies.iter().flat_map(skewed));
     degraded.extend(unsure_clocks(fleet));
+    degraded.extend(strategies.iter().filter_map(few));
     for graded in strategies.iter().flat_map(|s| load::judge(s).into_iter().chain(generator::judge(s))) {
         match graded {
             (State::Invalid, reason) => invalid.push(reason),
@@ -144,6 +147,13 @@ fn unsent(row: &StrategyReport) -> Vec<Reason> {
         }
         Err(_) => Vec::new(),
     }
+}
+
+/// Where nothing succeeded there is no response time to be unsure of.
+fn few(row: &StrategyReport) -> Option<Reason> {
+    let count = row.measured.as_ref().ok()?.response.count;
+    let reason = Reason::TooFewSamples { strategy: row.name.clone(), count, least: LEAST_SAMPLES };
+    (1..LEAST_SAMPLES).contains(&count).then_some(reason)
 }
 
 /// An agent that had nothing to watch may well have no sample.
@@ -338,6 +348,18 @@ mod tests {
             run.agents[0].clock = clock(50_001);
         });
         assert_eq!(verdict.reasons, [unsure("worker-1", None), unsure("gpu-host-1", Some(50_001.0))]);
+    }
+
+    #[test]
+    fn hardly_a_sample_degrades_and_none_that_succeeded_does_not() {
+        let of = |items| report(RunSketch::new().ran(Sketch::new("a", 1.0, 1.0, 0.0).items(items))).verdict;
+        let few = |count| Reason::TooFewSamples { strategy: "a".into(), count, least: 5 };
+        assert_eq!(of(1), Verdict { state: State::Degraded, reasons: vec![few(1)] });
+        assert_eq!(of(4), Verdict { state: State::Degraded, reasons: vec![few(4)] });
+        assert_eq!(of(5), Verdict { state: State::Valid, reasons: Vec::new() });
+        let failing = Sketch::new("b", 1.0, 1.0, 0.0).items(0).failing(FailureKind::Timeout, 20, "none");
+        let both = report(RunSketch::new().ran(Sketch::new("a", 1.0, 1.0, 0.0).items(5)).ran(failing));
+        assert_eq!(both.verdict.state, State::Valid);
     }
 
     #[test]

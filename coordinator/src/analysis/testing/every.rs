@@ -72,6 +72,7 @@ fn load_reasons(strategy: &str) -> Vec<Reason> {
             used_percent: 71.0,
             empty_us: 2_500.0,
         },
+        Reason::TooFewSamples { strategy: strategy.clone(), count: 4, least: 5 },
         Reason::NeverSettled {
             strategy: strategy.clone(),
             drift: Drift { what: Moving::ResponseTime, change: 0.4 },

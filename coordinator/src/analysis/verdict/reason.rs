@@ -172,6 +172,15 @@ pub enum Reason {
         /// How long a place stood empty between two requests on the average, in microseconds.
         empty_us: f64,
     },
+    /// So few requests succeeded that their response times may be chance.
+    TooFewSamples {
+        /// The strategy.
+        strategy: String,
+        /// Requests measured that succeeded.
+        count: u64,
+        /// How many it takes.
+        least: u64,
+    },
     /// Throughput or response time still moved at the end.
     NeverSettled {
         /// The strategy.

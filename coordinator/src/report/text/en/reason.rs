@@ -70,6 +70,10 @@ pub(super) fn reason(reason: &Reason) -> String {
             number::percent(*used_percent),
             number::ms(*empty_us)
         ),
+        Reason::TooFewSamples { strategy, count, least } => format!(
+            "{strategy}: too few samples ({count}): with fewer than {least} measured requests that succeeded even the \
+             median may be chance"
+        ),
         Reason::NeverSettled { strategy, drift } => {
             let what = match drift.what {
                 Moving::Throughput => "the throughput",

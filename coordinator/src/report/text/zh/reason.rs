@@ -67,6 +67,11 @@ pub(super) fn reason(reason: &Reason) -> String {
             number::percent(*used_percent),
             number::ms(*empty_us)
         ),
+        Reason::TooFewSamples { strategy, count, least } => {
+            format!(
+                "{strategy}: 样本太少 ({count} 个): 成功的测量请求少于 {least} 个时, 连中位数都可能只是偶然"
+            )
+        }
         Reason::NeverSettled { strategy, drift } => {
             let what = match drift.what {
                 Moving::Throughput => "吞吐量",
