@@ -20,8 +20,10 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tool {
-    /// The worker; its engine alone in closed loops, the shipped programs otherwise.
+    /// The shipped programs: a worker, and a coordinator beside it.
     Fluxfleet,
+    /// The worker's engine alone.
+    FluxfleetEngine,
     /// The worker's engine with a record of each request kept besides.
     FluxfleetRecords,
     /// The shipped programs, the worker without root's privileges.
@@ -46,8 +48,9 @@ pub enum Tool {
 
 impl Tool {
     /// All of them, in the order in which they take turns.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Fluxfleet,
+        Self::FluxfleetEngine,
         Self::FluxfleetRecords,
         Self::FluxfleetUnprivileged,
         Self::Wrk,
@@ -64,7 +67,8 @@ impl Tool {
     pub fn name(self) -> &'static str {
         match self {
             Self::Fluxfleet => "fluxfleet",
-            Self::FluxfleetRecords => "fluxfleet, a record of each request",
+            Self::FluxfleetEngine => "fluxfleet, its engine alone",
+            Self::FluxfleetRecords => "fluxfleet, its engine with a record of each request",
             Self::FluxfleetUnprivileged => "fluxfleet, without privileges",
             Self::Wrk => "wrk",
             Self::Oha => "oha",
@@ -77,6 +81,11 @@ impl Tool {
         }
     }
 
+    /// Whether it is fluxfleet in another way.
+    pub fn is_variant(self) -> bool {
+        matches!(self, Self::FluxfleetEngine | Self::FluxfleetRecords | Self::FluxfleetUnprivileged)
+    }
+
     /// The program to look for; `None` when this workspace has it.
     pub fn program(self) -> Option<&'static str> {
         match self {
@@ -86,6 +95,7 @@ impl Tool {
             Self::K6 => Some("k6"),
             Self::Wrk2 => Some("wrk2"),
             Self::Fluxfleet
+            | Self::FluxfleetEngine
             | Self::FluxfleetRecords
             | Self::FluxfleetUnprivileged
             | Self::Hyper
@@ -144,6 +154,14 @@ impl Shape {
         match self {
             Self::Closed { duration, .. } | Self::Open { duration, .. } => duration,
             Self::Held { delay, .. } => delay,
+        }
+    }
+
+    /// Load threads; what asks for a rate, or for requests at once, needs one.
+    pub fn threads(self) -> usize {
+        match self {
+            Self::Closed { threads, .. } => threads,
+            Self::Open { .. } | Self::Held { .. } => 1,
         }
     }
 }

@@ -82,7 +82,7 @@ pub(super) fn bars(report: &Report) -> String {
     bars.push(Bar::new(
         "two cores beside one".to_owned(),
         format!("at least {SCALING_BAR} x"),
-        report.scaling.iter().find(|r| r.what == Pairing::Threads(Tool::Fluxfleet)).map(|r| &r.ratio),
+        report.scaling.iter().find(|r| r.what == Pairing::Threads(Tool::FluxfleetEngine)).map(|r| &r.ratio),
         Show::Times,
         |ratio| ratio >= SCALING_BAR,
     ));

@@ -18,6 +18,9 @@ use crate::tools::{Shape, Tool};
 /// Time between two looks at a generator that is at work: rare enough to cost nothing.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// What the small version measures.
+const QUICK: [Tool; 4] = [Tool::Fluxfleet, Tool::FluxfleetEngine, Tool::Wrk, Tool::Sockets];
+
 /// The state of a comparison.
 #[derive(Debug)]
 pub struct Bench {
@@ -54,7 +57,7 @@ impl Bench {
         for tool in Tool::ALL {
             let result = if options.skip.contains(&tool) {
                 Err("left out as asked".to_owned())
-            } else if options.quick && !matches!(tool, Tool::Fluxfleet | Tool::Wrk | Tool::Sockets) {
+            } else if options.quick && !QUICK.contains(&tool) {
                 Err("not part of the small version".to_owned())
             } else {
                 find(tool, &options.tools, path.as_deref())
@@ -91,7 +94,7 @@ impl Bench {
     pub fn tools(&self) -> Vec<Version> {
         self.found
             .iter()
-            .filter(|f| !matches!(f.tool, Tool::FluxfleetRecords | Tool::FluxfleetUnprivileged))
+            .filter(|f| !f.tool.is_variant())
             .map(|f| Version { name: f.tool.name().to_owned(), version: f.version.clone() })
             .collect()
     }

@@ -78,7 +78,7 @@ fn a_whole_comparison() {
     ];
     report.scaling = vec![
         Scaling {
-            what: Pairing::Threads(Tool::Fluxfleet),
+            what: Pairing::Threads(Tool::FluxfleetEngine),
             one: turns(&[80_000.0]),
             two: turns(&[140_000.0]),
             ratio: turns(&[1.75]),
@@ -86,7 +86,7 @@ fn a_whole_comparison() {
             two_cpu_us: turns(&[14.25]),
         },
         Scaling {
-            what: Pairing::Apart(Tool::Fluxfleet),
+            what: Pairing::Apart(Tool::FluxfleetEngine),
             one: turns(&[80_000.0]),
             two: turns(&[158_000.0]),
             ratio: turns(&[1.975]),

@@ -21,6 +21,9 @@ use crate::tools::drive::{Job, drive};
 use crate::tools::find::Found;
 use crate::tools::{Shape, Tool};
 
+/// A coordinator would be on one of the cores, or on both.
+const ENGINE: Tool = Tool::FluxfleetEngine;
+
 /// A rate, and the processor time of a request on both sides in microseconds.
 type Measured = (f64, f64);
 
@@ -36,8 +39,7 @@ pub fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Scaling>> {
     let (a, b) = (cores.generator, cores.server);
     let on = |cores: &[usize]| Server::start(&Wanted { cores: cores.to_vec(), ..Wanted::default() });
     let servers = Servers { a: on(&[a])?, b: on(&[b])?, both: on(&[a, b])? };
-    let pairings =
-        [Pairing::Threads(Tool::Fluxfleet), Pairing::Threads(Tool::Wrk), Pairing::Apart(Tool::Fluxfleet)];
+    let pairings = [Pairing::Threads(ENGINE), Pairing::Threads(Tool::Wrk), Pairing::Apart(ENGINE)];
     let mut rows = Vec::new();
     for what in pairings {
         let (Pairing::Threads(tool) | Pairing::Apart(tool)) = what;

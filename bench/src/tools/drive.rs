@@ -54,7 +54,7 @@ pub struct Driven {
 pub fn drive(found: &Found, job: &Job<'_>, watch: &mut dyn FnMut(u32)) -> anyhow::Result<Driven> {
     let name = found.tool.name();
     let driven = match (found.tool, job.shape) {
-        (Tool::Fluxfleet, Shape::Open { .. } | Shape::Held { .. }) => fluxfleet(job, true, watch),
+        (Tool::Fluxfleet, _) => fluxfleet(job, true, watch),
         (Tool::FluxfleetUnprivileged, _) => fluxfleet(job, false, watch),
         _ => other(found, job, watch),
     }
@@ -68,7 +68,7 @@ pub fn drive(found: &Found, job: &Job<'_>, watch: &mut dyn FnMut(u32)) -> anyhow
 fn fluxfleet(job: &Job<'_>, privileged: bool, watch: &mut dyn FnMut(u32)) -> anyhow::Result<Driven> {
     let out = job.scratch.join("fluxfleet");
     let args = fleet::arguments(job.url, job.shape);
-    let mut fleet = Fleet::start(&args, &out, 1, job.cores, privileged)?;
+    let mut fleet = Fleet::start(&args, &out, job.shape.threads(), job.cores, privileged)?;
     let limit = Clock::now() + job.shape.length() + SLACK;
     let before = cpu_time_of_children()?;
     while fleet.worker_runs()? {

@@ -40,9 +40,11 @@ pub fn find(tool: Tool, tools: &Path, path: Option<&OsStr>) -> Result<Found, Str
 fn version(tool: Tool, program: &Path) -> String {
     let said = |args: &[&str]| said_by(program, args);
     let told = match tool {
-        Tool::Fluxfleet | Tool::FluxfleetRecords | Tool::FluxfleetUnprivileged | Tool::Sockets => {
-            Some(env!("CARGO_PKG_VERSION").to_owned())
-        }
+        Tool::Fluxfleet
+        | Tool::FluxfleetEngine
+        | Tool::FluxfleetRecords
+        | Tool::FluxfleetUnprivileged
+        | Tool::Sockets => Some(env!("CARGO_PKG_VERSION").to_owned()),
         Tool::Hyper => locked("hyper"),
         Tool::Reqwest => locked("reqwest"),
         // `wrk debian/4.1.0-3 [epoll] Copyright ..`, with an exit code of 1

@@ -16,9 +16,8 @@ const HEY_WORKERS: u32 = 50;
 /// Longer than any answer takes.
 const TIMEOUT: &str = "120s";
 
-/// The command of a generator for this job, but for fluxfleet's with a rate or with requests held, which are two
-/// programs (see [`crate::fleet`]). Scripts are written to `scratch`. `None` for those, and when the tool
-/// has no such job.
+/// The command of a generator for this job. Scripts are written to `scratch`. `None` for the shipped programs, which
+/// are two (see [`crate::fleet`]), and when the tool has no such job.
 ///
 /// # Errors
 /// When a script cannot be written.
@@ -29,15 +28,14 @@ pub fn command(
     shape: Shape,
     scratch: &Path,
 ) -> anyhow::Result<Option<Command>> {
-    let two_programs = tool == Tool::FluxfleetUnprivileged
-        || tool == Tool::Fluxfleet && !matches!(shape, Shape::Closed { .. });
-    if two_programs || !tool.can(shape) {
+    if !tool.can(shape) {
         return Ok(None);
     }
     let mut command = Command::new(program);
     let endpoint = format!("{url}{PATH}");
     match tool {
-        Tool::Fluxfleet | Tool::FluxfleetUnprivileged => generate(&mut command, "engine", url, shape),
+        Tool::Fluxfleet | Tool::FluxfleetUnprivileged => return Ok(None),
+        Tool::FluxfleetEngine => generate(&mut command, "engine", url, shape),
         Tool::FluxfleetRecords => generate(&mut command, "engine-records", url, shape),
         Tool::Hyper => generate(&mut command, "hyper", url, shape),
         Tool::Reqwest => generate(&mut command, "reqwest", url, shape),

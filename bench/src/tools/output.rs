@@ -23,6 +23,7 @@ pub fn claim(tool: Tool, printed: &str) -> Option<Claim> {
         Tool::Hey => hey(printed),
         Tool::K6
         | Tool::Fluxfleet
+        | Tool::FluxfleetEngine
         | Tool::FluxfleetRecords
         | Tool::FluxfleetUnprivileged
         | Tool::Hyper
