@@ -36,8 +36,8 @@ fn expect_sevens(peer: &Peer, args: &[&str]) {
     assert!(carried.iter().all(|&n| n <= 7), "{carried:?}");
     // The general driver may have opened some that were not needed any more.
     let spare = if args.contains(&"direct") { 0 } else { 8 };
-    let reported = results.count("baseline", "connections") as usize;
-    assert!((carried.len()..=carried.len() + spare).contains(&reported), "{reported}, {}", carried.len());
+    let (carried, reported) = (carried.len() as u64, results.count("baseline", "connections"));
+    assert!((carried..=carried + spare).contains(&reported), "{reported}, {carried}");
 }
 
 #[test]
@@ -188,6 +188,12 @@ fn node_may_announce_hints_answer_in_chunks_with_trailers_and_close_what_is_idle
     expect_idle_connections_to_be_given_up(&Peer::node(), &["--driver", "direct"]);
 }
 
+/// What a report lacks, but for the host's readings, which a short run may miss.
+fn untold(results: &Results) -> Vec<&String> {
+    let absent = results.strategy("baseline")["absent"].as_object().expect("an object");
+    absent.keys().filter(|field| !field.contains("usage") && !field.contains("utilization")).collect()
+}
+
 /// A plan against a server that fails by the request's number ends the same, request by request, whatever sends it.
 fn expect_the_same(peer: &Peer, drivers: &[&[&str]], args: &[&str]) {
     let one = |driver: &&[&str]| {
@@ -202,10 +208,9 @@ fn expect_the_same(peer: &Peer, drivers: &[&[&str]], args: &[&str]) {
         results
     };
     let all: Vec<_> = drivers.iter().map(one).collect();
-    let told = |results: &Results| results.strategy("baseline")["absent"].clone();
     for results in &all[1..] {
         assert_eq!(ends(results), ends(&all[0]));
-        assert_eq!(told(results), told(&all[0]), "each driver tells the same");
+        assert_eq!(untold(results), untold(&all[0]), "each driver tells the same");
     }
 }
 

@@ -11,7 +11,7 @@
 //! strategy whose requests all fail: that it fails is what was measured.
 //!
 //! Too few samples are a reason where not even a median can be told from chance
-//! ([`LEAST_SAMPLES`](super::certify::LEAST_SAMPLES)). A run of 20 requests answers what its mean and its counts
+//! ([`LEAST_SAMPLES`]). A run of 20 requests answers what its mean and its counts
 //! answer: the percentiles that it cannot certify carry a mark and a footnote, and the tests of load and generator
 //! that need more samples do not judge.
 

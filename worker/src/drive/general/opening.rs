@@ -176,7 +176,9 @@ impl Drop for Told<'_> {
         for Opening { resolving, connecting, securing } in std::mem::take(&mut self.opened.locked().untold) {
             self.progress.resolved(resolving);
             self.progress.connected(connecting);
-            securing.into_iter().for_each(|took| self.progress.secured(took));
+            if let Some(took) = securing {
+                self.progress.secured(took);
+            }
         }
     }
 }

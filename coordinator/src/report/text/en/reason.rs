@@ -1,7 +1,7 @@
 //! English: why a verdict is not valid.
 
 use crate::analysis::report::Items;
-use crate::analysis::steady::Moving;
+use crate::analysis::steady::{Drift, Moving};
 use crate::analysis::verdict::Reason;
 use crate::report::number;
 
@@ -74,16 +74,7 @@ pub(super) fn reason(reason: &Reason) -> String {
             "{strategy}: too few samples ({count}): with fewer than {least} measured requests that succeeded even the \
              median may be chance"
         ),
-        Reason::NeverSettled { strategy, drift } => {
-            let what = match drift.what {
-                Moving::Throughput => "the throughput",
-                Moving::ResponseTime => "the response times",
-            };
-            format!(
-                "{strategy}: it never settled: {what} {} from its first third to its last",
-                moved(drift.change)
-            )
-        }
+        Reason::NeverSettled { strategy, drift } => never_settled(strategy, *drift),
         Reason::Busy { strategy, worker, percent, closed } => {
             let so = if *closed {
                 "the throughput is, or is near, the generator's limit and not the service's"
@@ -117,6 +108,14 @@ fn unsure_clock(peer: &str, error_us: Option<f64>) -> String {
         Some(error) => format!("the clock of {peer} is known only to +/-{}", number::ms(error)),
         None => format!("the clock of {peer} was never measured"),
     }
+}
+
+fn never_settled(strategy: &str, Drift { what, change }: Drift) -> String {
+    let what = match what {
+        Moving::Throughput => "the throughput",
+        Moving::ResponseTime => "the response times",
+    };
+    format!("{strategy}: it never settled: {what} {} from its first third to its last", moved(change))
 }
 
 fn moved(change: f64) -> String {
