@@ -86,8 +86,8 @@ fn processes_are_told_with_their_names_and_what_they_use() {
 #[test]
 fn utilization_that_the_driver_has_not_renewed_is_marked_as_repeated() {
     let mut slow = gpu(A, 100.0);
+    // A sample each 1000 s, counted from now: the first is there, and no other comes.
     slow["utilization"]["period_s"] = json!(1000);
-    // A sample each 1000 s: the first is there, no other comes.
     slow["samples"] = json!({ "period_s": 1000, "length": 4 });
     let host = Host::of(vec![slow]);
     let collector = host.open();

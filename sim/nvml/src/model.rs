@@ -107,12 +107,12 @@ impl<'a> Device<'a> {
 
     /// A stamp of a sample buffer, for an instant in nanoseconds since the epoch.
     fn stamp_us(&self, elapsed_ns: i64) -> u64 {
-        let since_us = (elapsed_ns - self.elapsed_ns()).div_euclid(1_000);
-        let now_us = match self.script.sample_clock {
-            SampleClock::Unix => self.now.unix_us,
-            SampleClock::Monotonic => self.now.monotonic_ns.cast_signed() / 1_000,
+        let now_ns = match self.script.sample_clock {
+            SampleClock::Unix => self.now.unix_ns,
+            SampleClock::Monotonic => self.now.monotonic_ns.cast_signed(),
         };
-        (now_us + since_us).max(0).cast_unsigned()
+        // Rounded at last: the same instant has the same stamp whenever it is asked for.
+        (now_ns - self.elapsed_ns() + elapsed_ns).div_euclid(1_000).max(0).cast_unsigned()
     }
 
     /// Only whole devices have it.

@@ -102,7 +102,7 @@ export_device! {
             let answered = nvml::nvmlFieldValue_t {
                 fieldId: asked.id,
                 scopeId: asked.scope,
-                timestamp: host.now.unix_us,
+                timestamp: host.now.unix_us(),
                 latencyUsec: latency_us.cast_signed(),
                 valueType: value_type,
                 nvmlReturn: code,

@@ -7,7 +7,7 @@ const UNIX_US: i64 = 1_700_000_000_000_000;
 /// An instant so many seconds after the epoch.
 fn at(second: f64) -> Now {
     let elapsed = nanoseconds(second);
-    Now { monotonic_ns: EPOCH_NS + elapsed.cast_unsigned(), unix_us: UNIX_US + elapsed / 1_000 }
+    Now { monotonic_ns: EPOCH_NS + elapsed.cast_unsigned(), unix_ns: UNIX_US * 1_000 + elapsed }
 }
 
 fn steps(text: &str) -> Curve {
@@ -201,7 +201,7 @@ fn a_process_has_the_mean_share_since_the_stamp_seen_last() {
 #[test]
 fn with_mig_the_device_has_no_utilization_and_its_instances_have_memory_alone() {
     let script = Script::parse(include_str!("../../example.json")).unwrap();
-    let now = Now { monotonic_ns: script.epoch_ns + 1, unix_us: UNIX_US };
+    let now = Now { monotonic_ns: script.epoch_ns + 1, unix_ns: UNIX_US * 1_000 };
     let instance = script.device("MIG-8f2c9d1e-0000-4000-8000-000000000003", now).unwrap();
     assert_eq!(instance.memory().unwrap(), [42_000_000_000, 0, 41_999_000_000, 1_000_000]);
     assert_eq!(instance.power_mw(), Err(Code::NOT_SUPPORTED));
@@ -232,4 +232,22 @@ fn xid_errors_are_told_in_their_order_and_once() {
     assert_eq!(script.xid_between("GPU-a", first.at_ns, ns(3.0)).unwrap().code, 79);
     assert_eq!(script.xid_between("GPU-a", ns(2.0), ns(3.0)), None);
     assert_eq!(script.xid_between("GPU-a", ns(0.0), ns(0.9)), None);
+}
+
+#[test]
+fn a_sample_keeps_its_stamp_whenever_it_is_asked_for() {
+    let script = script(|gpu| {
+        gpu.utilization = Some(Utilization {
+            gpu: Curve::constant(50.0),
+            memory: Curve::constant(0.0),
+            encoder: None,
+            decoder: None,
+            period_s: 1.0,
+        });
+    });
+    // Within one period, at instants that fall on no whole microsecond.
+    let stamps = [7.000_000_1, 7.123_456_789, 7.999_999_9].map(|second| {
+        read(&script, second, |gpu| gpu.samples(Sampling::GpuUtilization, 0).unwrap().pop().unwrap().stamp_us)
+    });
+    assert_eq!(stamps[1..], [stamps[0]; 2]);
 }

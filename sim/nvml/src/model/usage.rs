@@ -123,7 +123,7 @@ impl<'a> Device<'a> {
             _ => return Err(Code::INVALID_ARGUMENT),
         };
         let held = self.value(curve.as_ref()).map(whole_u64)?;
-        Ok((held, self.now.unix_us.max(0).cast_unsigned()))
+        Ok((held, self.now.unix_us().max(0).cast_unsigned()))
     }
 }
 
