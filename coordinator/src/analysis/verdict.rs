@@ -10,10 +10,9 @@
 //! good as it would be had the strategy not been asked for, and its own row shows none. The same holds for a
 //! strategy whose requests all fail: that it fails is what was measured.
 //!
-//! Too few samples are a reason where not even a median can be told from chance
-//! ([`LEAST_SAMPLES`]). A run of 20 requests answers what its mean and its counts
-//! answer: the percentiles that it cannot certify carry a mark and a footnote, and the tests of load and generator
-//! that need more samples do not judge.
+//! Too few samples are a reason where not even a median can be told from chance ([`LEAST_SAMPLES`]). A run of 20
+//! requests answers what its mean and its counts answer: the percentiles that it cannot certify carry a mark and a
+//! footnote, and the tests of load and generator that need more samples do not judge.
 
 mod generator;
 mod load;

@@ -18,7 +18,7 @@ static AHEAD_NS: AtomicI64 = AtomicI64::new(0);
 
 /// The clocks are read one after the other, so what they differ by is never seen twice the same; but a driver stamps a
 /// sample once, and its stamp stays. Within this much the difference counts as unchanged. Slewing (500 ppm) moves it on
-/// every other second at most.
+/// every other second at most. A step shows at once.
 const UNCHANGED_NS: i64 = 1_000_000;
 
 /// Reads of the two clocks are tried again when something came in between.
@@ -36,8 +36,10 @@ impl Now {
                 break;
             }
         }
-        let ahead = settled(AHEAD_NS.load(Ordering::Relaxed), ahead);
-        AHEAD_NS.store(ahead, Ordering::Relaxed);
+        // In one step, so that threads which read at the same time agree. The closure gives a value always.
+        let settle = |kept| Some(settled(kept, ahead));
+        let (Ok(kept) | Err(kept)) = AHEAD_NS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, settle);
+        let ahead = settled(kept, ahead);
         Self { monotonic_ns: monotonic, unix_ns: monotonic.cast_signed() + ahead }
     }
 

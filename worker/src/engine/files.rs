@@ -71,7 +71,7 @@ impl Rooms {
         let mut taken = self.taken();
         let connections = *taken + u64::from(in_flight);
         ports(connections, ports_limit())?;
-        let needed = open_now() + connections + SPARE;
+        let needed = needed(open_now(), connections);
         raise_to(needed).map_err(|allowed| {
             format!(
                 "{connections} requests in flight need {needed} open files and this worker may have {allowed}; run \
@@ -108,6 +108,10 @@ fn ports(connections: u64, limit: Option<u64>) -> Result<(), String> {
     ))
 }
 
+fn needed(open: u64, connections: u64) -> u64 {
+    open + connections + SPARE
+}
+
 /// Descriptors open now; none where the system does not tell.
 fn open_now() -> u64 {
     std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64)
@@ -118,6 +122,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_trial_needs_what_is_open_its_connections_and_some_to_spare() {
+        assert_eq!(needed(20, 3_000), 3_084);
+    }
 
     #[test]
     fn no_more_room_is_needed_than_there_are_requests() {

@@ -2,11 +2,12 @@
 
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use fluxfleet_proto::failure::FailureKind;
 
-use super::rig::{LIMIT, OK, Rig, Silent};
+use super::rig::{LIMIT, OK, Rig, Silent, word};
 use crate::drive::Driver;
 
 pub(super) async fn a_connection_cut_before_the_answer_is_disconnected(rig: Rig<impl Driver>) {
@@ -96,12 +97,14 @@ pub(super) async fn a_connection_that_never_comes_is_told_from_a_slow_answer(rig
 }
 
 pub(super) async fn a_slow_answer_is_a_timeout_on_a_new_connection_and_on_a_kept_one(rig: Rig<impl Driver>) {
-    let address = rig.server(|number, mut wire| {
+    let (asked, requests) = mpsc::channel();
+    let address = rig.server(move |number, mut wire| {
         if number == 1 {
             wire.read_request();
             wire.write_all(OK).unwrap();
         }
         wire.read_request();
+        asked.send(()).unwrap();
         wire.wait_for_close();
     });
     let url = rig.url(address);
@@ -109,8 +112,8 @@ pub(super) async fn a_slow_answer_is_a_timeout_on_a_new_connection_and_on_a_kept
         if is_kept {
             rig.answer(address).await;
         }
-        let failure = rig.cut_off(&url, Duration::from_millis(200)).await;
+        let failure = rig.cut_off_when(&url, Duration::from_secs(1), word(&requests)).await;
         assert_eq!(failure.kind, FailureKind::Timeout, "{}", failure.text);
-        assert_eq!(failure.text, "POST /x: no answer within 200ms");
+        assert_eq!(failure.text, "POST /x: no answer within 1s");
     }
 }

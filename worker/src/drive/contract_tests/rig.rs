@@ -224,12 +224,23 @@ impl<D: Driver> Rig<D> {
 
     /// Asks a URL that does not answer in time.
     pub(super) async fn cut_off(&self, url: &str, after: Duration) -> Failure {
+        self.cut_off_when(url, after, tokio::time::sleep(after)).await
+    }
+
+    /// Asks a URL that does not answer, until `when`; a failure text speaks of `after`.
+    pub(super) async fn cut_off_when<T>(
+        &self,
+        url: &str,
+        after: Duration,
+        when: impl Future<Output = T>,
+    ) -> Failure {
         let endpoint = endpoint(url);
         let progress = Progress::default();
-        let asked = self.driver.exchange(&endpoint, b"{}", LIMIT, &progress);
-        match tokio::time::timeout(after, asked).await {
-            Ok(ended) => ended.expect_err("there was no answer to come"),
-            Err(_) => progress.timed_out(after, || "POST /x".to_owned()),
+        tokio::select! {
+            ended = self.driver.exchange(&endpoint, b"{}", LIMIT, &progress) => {
+                ended.expect_err("there was no answer to come")
+            }
+            _ = when => progress.timed_out(after, || "POST /x".to_owned()),
         }
     }
 
