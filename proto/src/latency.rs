@@ -74,9 +74,13 @@ impl Latency {
         if other.is_empty() {
             return;
         }
-        if let Some(theirs) = &other.histogram {
-            let mine = self.histogram.get_or_insert_with(histogram::empty);
-            mine.add(theirs).expect("all histograms of the fleet have one layout");
+        match (&mut self.histogram, &other.histogram) {
+            (_, None) => {}
+            // A copy: an empty one would be written twice, and both read in full.
+            (mine @ None, Some(theirs)) => *mine = Some(theirs.clone()),
+            (Some(mine), Some(theirs)) => {
+                mine.add(theirs).expect("all histograms of the fleet have one layout");
+            }
         }
         self.overflow += other.overflow;
         self.sum_us += other.sum_us;
