@@ -80,8 +80,9 @@ pub(super) fn run(load: Load) {
     let parts = load.parts.clone();
     let runtime = Builder::new_current_thread()
         .enable_all()
-        // The crowd is one task to the runtime, and knows itself how long its turn may last.
-        .event_interval(1)
+        // The crowd is one task to the runtime, and knows itself how long its turn may last. Not 1: then the runtime looks
+        // at the network once more, in vain, before it sleeps.
+        .event_interval(2)
         // Such as look up host names.
         .on_thread_start(precedence::renounce)
         .build_local(LocalOptions::default());
