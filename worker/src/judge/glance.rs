@@ -28,7 +28,7 @@ pub(super) fn item(body: &[u8]) -> Option<Item> {
     if body.len() > LONGEST {
         return None;
     }
-    let mut rest = Rest(body);
+    let mut rest = Rest { body, at: 0 };
     let (mut evidence, mut generation_time) = (false, None);
     rest.expect(b'{')?;
     loop {
@@ -56,8 +56,7 @@ pub(super) fn item(body: &[u8]) -> Option<Item> {
             _ => return None,
         }
     }
-    rest.skip_blanks();
-    (evidence && rest.0.is_empty()).then_some(Item { generation_time })
+    (evidence && rest.peek().is_none()).then_some(Item { generation_time })
 }
 
 /// Whether there is anything in a `generation_time`, and the duration in it. `None` says nothing.
@@ -78,50 +77,58 @@ fn seconds(value: &Value<'_>) -> Option<(bool, Option<Micros>)> {
 /// round.
 fn plain_seconds(spelled: &[u8]) -> Option<Micros> {
     let (number, places) = match spelled {
-        [seconds @ .., b'm', b's'] => (seconds, 3),
+        [seconds @ .., b'm', b's'] => (seconds, 3_u32),
         [seconds @ .., b's'] => (seconds, 6),
         _ => (spelled, 6),
     };
-    let mut parts = number.split(|&b| b == b'.');
-    let (whole, fraction) = (parts.next()?, parts.next());
-    let decimals = fraction.unwrap_or_default();
-    let few = !whole.is_empty() && whole.len() + decimals.len() <= 12 && decimals.len() <= places;
-    if !few || fraction.is_some_and(<[u8]>::is_empty) || parts.next().is_some() {
+    if number.len() > 13 {
         return None;
     }
-    let value = whole
-        .iter()
-        .chain(decimals)
-        .try_fold(0, |value: u64, &b| b.is_ascii_digit().then(|| value * 10 + u64::from(b - b'0')))?;
-    let micros = (decimals.len()..places).fold(value, |value, _| value * 10);
+    let (mut value, mut digits, mut decimals) = (0_u64, 0, None);
+    for &b in number {
+        match b {
+            b'0'..=b'9' => {
+                value = value * 10 + u64::from(b - b'0');
+                digits += 1;
+                decimals = decimals.map(|n| n + 1);
+            }
+            b'.' if digits > 0 && decimals.is_none() => decimals = Some(0),
+            _ => return None,
+        }
+    }
+    if digits == 0 || digits > 12 || decimals == Some(0) {
+        return None;
+    }
+    let micros = value * 10_u64.pow(places.checked_sub(decimals.unwrap_or(0))?);
     // Beyond a year it is for the reader to say what that means.
     (micros <= 30_000_000_000_000).then_some(Micros(micros))
 }
 
-/// Where the first byte is that ends a plain string, or makes it one that is not plain: a quote, a backslash, a
-/// control character, or anything beyond ASCII.
-fn end_of_plain(bytes: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    while let Some(eight) = bytes[from..].first_chunk() {
+/// Where, from `from` on, the first byte is that ends a plain string, or makes it one that is not plain: a quote, a
+/// backslash, a control character, or anything beyond ASCII.
+fn end_of_plain(bytes: &[u8], mut from: usize) -> Option<usize> {
+    while let Some(eight) = bytes.get(from..)?.first_chunk() {
         let ends = ends_of_plain(u64::from_le_bytes(*eight));
         if ends != 0 {
             return Some(from + ends.trailing_zeros() as usize / 8);
         }
         from += 8;
     }
-    let rest = &bytes[from..];
+    let rest = bytes.get(from..)?;
     Some(from + rest.iter().position(|&b| matches!(b, b'"' | b'\\') || !(b' '..0x7f).contains(&b))?)
 }
 
 /// Eight bytes at once: the lowest bit that is set is in the first byte that [ends](end_of_plain) a plain string.
-/// (A byte below `n` borrows when `n` is taken from it, and only above such a byte can a borrow mark a wrong one; see
-/// "Determine if a word has a byte less than n" in Anderson's Bit Twiddling Hacks.)
+/// (Of a byte below 128, what is below `n` borrows when `n` is taken from it. The byte above it may then be marked
+/// wrongly, as may be one above a byte from 128 on; both only above one that is marked rightly. See "Determine if a word
+/// has a byte less than n" in Anderson's Bit Twiddling Hacks.)
 fn ends_of_plain(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGH: u64 = ONES << 7;
-    let below = |word: u64, n: u8| word.wrapping_sub(ONES * u64::from(n)) & !word;
+    let below = |word: u64, n: u8| word.wrapping_sub(ONES * u64::from(n));
     let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    (below(word, b' ') | equal(b'"') | equal(b'\\') | equal(0x7f) | word) & HIGH
+    let last = word.wrapping_add(ONES);
+    (below(word, b' ') | equal(b'"') | equal(b'\\') | last | word) & HIGH
 }
 
 fn text(ascii: &[u8]) -> Option<&str> {
@@ -140,25 +147,28 @@ enum Value<'a> {
     Number(&'a [u8]),
 }
 
-/// What is yet to be looked at.
-struct Rest<'a>(&'a [u8]);
+/// What is yet to be looked at: the body from `at` on.
+struct Rest<'a> {
+    body: &'a [u8],
+    at: usize,
+}
 
 impl<'a> Rest<'a> {
-    fn skip_blanks(&mut self) {
-        // Nearly always there are none, and one comparison tells.
-        while let Some((b' ' | b'\t' | b'\r' | b'\n', rest)) =
-            self.0.split_first().filter(|(b, _)| **b <= b' ')
-        {
-            self.0 = rest;
+    /// The next byte that is no blank, left where it is.
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            match *self.body.get(self.at)? {
+                b' ' | b'\t' | b'\r' | b'\n' => self.at += 1,
+                byte => return Some(byte),
+            }
         }
     }
 
     /// The next byte that is no blank.
     fn next(&mut self) -> Option<u8> {
-        self.skip_blanks();
-        let (&first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(first)
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
     }
 
     fn expect(&mut self, byte: u8) -> Option<()> {
@@ -168,58 +178,56 @@ impl<'a> Rest<'a> {
     /// A string of ASCII without escapes.
     fn string(&mut self) -> Option<&'a [u8]> {
         self.expect(b'"')?;
-        self.string_after_quote()
-    }
-
-    fn string_after_quote(&mut self) -> Option<&'a [u8]> {
-        let (text, rest) = self.0.split_at_checked(end_of_plain(self.0)?)?;
-        let (b'"', rest) = rest.split_first()? else { return None };
-        self.0 = rest;
-        Some(text)
+        let end = end_of_plain(self.body, self.at)?;
+        let text = self.body.get(self.at..end)?;
+        self.at = end + 1;
+        (self.body[end] == b'"').then_some(text)
     }
 
     fn value(&mut self) -> Option<Value<'a>> {
-        self.skip_blanks();
-        let before = self.0;
-        match self.next()? {
-            b'"' => self.string_after_quote().map(Value::Text),
-            b'n' => self.word(b"ull", Value::Null),
-            b't' => self.word(b"rue", Value::True),
-            b'f' => self.word(b"alse", Value::False),
-            b'-' | b'0'..=b'9' => {
-                self.0 = before;
-                self.number()
-            }
+        match self.peek()? {
+            b'"' => self.string().map(Value::Text),
+            b'n' => self.word(b"null", Value::Null),
+            b't' => self.word(b"true", Value::True),
+            b'f' => self.word(b"false", Value::False),
+            b'-' | b'0'..=b'9' => self.number(),
             _ => None,
         }
     }
 
     fn word(&mut self, letters: &[u8], value: Value<'a>) -> Option<Value<'a>> {
-        self.0 = self.0.strip_prefix(letters)?;
+        self.body[self.at..].starts_with(letters).then_some(())?;
+        self.at += letters.len();
         Some(value)
     }
 
     /// A number without an exponent.
     fn number(&mut self) -> Option<Value<'a>> {
-        let digits = |bytes: &[u8]| bytes.iter().take_while(|b| b.is_ascii_digit()).count();
-        let sign = usize::from(self.0.first() == Some(&b'-'));
-        let whole = digits(&self.0[sign..]);
-        let leading_zero = whole > 1 && self.0[sign] == b'0';
-        let mut length = sign + whole;
-        if self.0.get(length) == Some(&b'.') {
-            let fraction = digits(&self.0[length + 1..]);
-            if fraction == 0 {
+        let from = self.at;
+        let negative = self.body.get(from) == Some(&b'-');
+        let whole_from = from + usize::from(negative);
+        let mut end = self.digits(whole_from);
+        let whole = end - whole_from;
+        let leading_zero = whole > 1 && self.body[whole_from] == b'0';
+        if self.body.get(end) == Some(&b'.') {
+            let fraction_from = end + 1;
+            end = self.digits(fraction_from);
+            if end == fraction_from {
                 return None;
             }
-            length += 1 + fraction;
         }
         // Longer ones may be beyond what a number holds.
-        if whole == 0 || leading_zero || length > 40 {
+        if whole == 0 || leading_zero || end - from > 40 {
             return None;
         }
-        let (number, rest) = self.0.split_at(length);
-        self.0 = rest;
-        Some(Value::Number(number))
+        self.at = end;
+        Some(Value::Number(&self.body[from..end]))
+    }
+
+    /// Where digits end that begin `from` there.
+    fn digits(&self, from: usize) -> usize {
+        let digits = self.body.get(from..).unwrap_or_default().iter();
+        from + digits.take_while(|b| b.is_ascii_digit()).count()
     }
 }
 
@@ -272,7 +280,7 @@ mod tests {
                 prop_oneof![4 => b'a'..=b'z', 1 => any::<u8>(), 1 => Just(b'"'), 1 => Just(b'\\')], 0..30),
         ) {
             let plain = |b: &u8| (b' '..0x7f).contains(b) && !b"\"\\".contains(b);
-            prop_assert_eq!(end_of_plain(&bytes), bytes.iter().position(|b| !plain(b)));
+            prop_assert_eq!(end_of_plain(&bytes, 0), bytes.iter().position(|b| !plain(b)));
         }
 
         #[test]
