@@ -138,7 +138,7 @@ impl Recorder {
 
     /// An arrival is not sent, now.
     pub(crate) fn gave_up(&mut self, claim: Claim, intended: Mono, reason: NotSentReason, now: Mono) {
-        let waited = Micros::from_duration(now.since(intended));
+        let waited = now.micros_since(intended);
         let tally = self.tallies.of(claim.phase);
         tally.not_sent.add(reason, claim.items.into());
         tally.not_sent_wait.record(waited);
@@ -163,7 +163,7 @@ impl Recorder {
         self.in_flight += 1;
         let tally = self.tallies.of(claim.phase);
         tally.requests_sent += 1;
-        tally.send_lateness.record(sent.since(intended).into());
+        tally.send_lateness.record(sent.micros_since(intended));
         if let (Some(gaps), Some(lane)) = (&mut self.gaps, lane)
             && let Some(gap) = gaps.gap(lane, sent)
         {
@@ -183,8 +183,8 @@ impl Recorder {
             u64::from(items),
             "every item of a request ends once"
         );
-        let response_time = Micros::from_duration(end.since(asked.intended));
-        let service_time = Micros::from_duration(end.since(asked.sent));
+        let response_time = end.micros_since(asked.intended);
+        let service_time = end.micros_since(asked.sent);
         self.in_flight -= 1;
         if phase == Phase::Measure {
             self.active = self.active.map(|(first, last)| (first, last.max(end)));
@@ -210,7 +210,7 @@ impl Recorder {
             t.response_time.record(response_time);
             t.service_time.record(service_time);
             if let Some(at) = progress.first_byte() {
-                t.first_byte.record(at.since(asked.sent).into());
+                t.first_byte.record(at.micros_since(asked.sent));
             }
             if let Some(time) = generation_time {
                 t.generation_time.record(time);

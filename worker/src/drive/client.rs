@@ -110,45 +110,23 @@ impl Client {
         body: &[u8],
         progress: &Progress,
     ) -> Result<Answer, Failure> {
-        let answer = self.exchange(endpoint, body, progress).await?;
-        if is_redirect(answer.status) {
-            // Rare and large: kept out of the future of every request in flight.
-            return Box::pin(self.follow(endpoint, body, answer, progress)).await;
-        }
-        Ok(answer)
-    }
-
-    async fn follow(
-        &self,
-        from: &Endpoint,
-        body: &[u8],
-        mut answer: Answer,
-        progress: &Progress,
-    ) -> Result<Answer, Failure> {
-        let fail = |from: &Endpoint, status: StatusCode, what: String| Failure {
-            kind: FailureKind::Redirect,
-            text: format!("{}: {status}: {what}", from.label()),
-        };
-        let mut from = from.clone();
-        for _ in 0..MAX_REDIRECTS {
-            let Some(location) = answer.location.as_deref() else {
-                return Err(fail(&from, answer.status, "a redirect without a readable Location".to_owned()));
+        // Boxed: rare and large, it is kept out of every request in flight.
+        let mut followed: Option<Box<Followed>> = None;
+        loop {
+            let (endpoint, body) = match followed.as_deref() {
+                None => (endpoint, body),
+                Some(to) if to.endpoint.carries_body() => (&to.endpoint, body),
+                Some(to) => (&to.endpoint, &[][..]),
             };
-            // 307 and 308 ask for the same request at another place; the others for a GET.
-            let keep_method =
-                matches!(answer.status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
-            let next = from.redirect(location, keep_method).map_err(|e| {
-                fail(&from, answer.status, format!("a redirect that cannot be followed: {e}"))
-            })?;
-            progress.redirected(next.label());
-            let body = if next.carries_body() { body } else { &[] };
-            answer = self.exchange(&next, body, progress).await?;
+            let answer = self.exchange(endpoint, body, progress).await?;
             if !is_redirect(answer.status) {
                 return Ok(answer);
             }
-            from = next;
+            let so_far = followed.as_ref().map_or(0, |to| to.redirects);
+            let to = follow(endpoint, &answer, so_far)?;
+            progress.redirected(to.endpoint.label());
+            followed = Some(to);
         }
-        Err(fail(&from, answer.status, format!("more than {MAX_REDIRECTS} redirects")))
     }
 
     async fn exchange(
@@ -172,6 +150,33 @@ impl Client {
         }
         result.map_err(|f| Failure { text: format!("{}: {}", endpoint.label(), f.text), ..f })
     }
+}
+
+/// Where redirects have led to.
+struct Followed {
+    endpoint: Endpoint,
+    redirects: usize,
+}
+
+/// Where an answer redirects to, after so many redirects before it.
+fn follow(from: &Endpoint, answer: &Answer, redirects: usize) -> Result<Box<Followed>, Failure> {
+    let fail = |what: String| Failure {
+        kind: FailureKind::Redirect,
+        text: format!("{}: {}: {what}", from.label(), answer.status),
+    };
+    if redirects == MAX_REDIRECTS {
+        return Err(fail(format!("more than {MAX_REDIRECTS} redirects")));
+    }
+    let Some(location) = answer.location.as_deref() else {
+        return Err(fail("a redirect without a readable Location".to_owned()));
+    };
+    // 307 and 308 ask for the same request at another place; the others for a GET.
+    let keep_method =
+        matches!(answer.status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+    let endpoint = from
+        .redirect(location, keep_method)
+        .map_err(|e| fail(format!("a redirect that cannot be followed: {e}")))?;
+    Ok(Box::new(Followed { endpoint, redirects: redirects + 1 }))
 }
 
 fn is_redirect(status: StatusCode) -> bool {

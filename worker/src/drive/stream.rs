@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -66,7 +66,9 @@ impl Stream {
     ) -> Result<Option<usize>, NotSent> {
         let written = match self {
             // Without the runtime's accounting: the slots give way by themselves.
-            Self::Plain(tcp) if request.body.is_empty() => tcp.try_write(request.front),
+            Self::Plain(tcp) if request.body.is_empty() => {
+                tcp.try_io(Interest::WRITABLE, || write(tcp, request.front))
+            }
             Self::Plain(tcp) => tcp.try_write_vectored(&request.slices()),
             Self::Tls(stream) => return begin_tls(stream, cx, request),
         };
@@ -106,6 +108,17 @@ fn begin_tls(
         Poll::Ready(Ok(())) => Ok(None),
         Poll::Ready(Err(_)) | Poll::Pending => Ok(Some(written)),
     }
+}
+
+/// Writes as much as the socket takes. Straight to the system: the C library makes of each `send` a place where a thread
+/// can be cancelled, with four locked instructions.
+fn write(tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    // A broken connection is an error here, and no signal.
+    #[cfg(target_os = "linux")]
+    let flags = SendFlags::NOSIGNAL;
+    #[cfg(not(target_os = "linux"))]
+    let flags = SendFlags::empty();
+    Ok(rustix::net::send(tcp, bytes, flags)?)
 }
 
 /// Looks at what a socket holds and leaves it there.

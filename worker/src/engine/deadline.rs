@@ -15,6 +15,8 @@ use tokio::time::{Instant, Sleep};
 /// histogram entry or two.
 pub(super) struct Deadline {
     timer: Pin<Box<Sleep>>,
+    /// When it rings.
+    set_to: Mono,
     /// It knows whom to wake. That is always the same: a task does not change its waker.
     armed: bool,
 }
@@ -22,7 +24,14 @@ pub(super) struct Deadline {
 impl Deadline {
     /// For requests that may take `timeout`. To be used by one task alone.
     pub(super) fn new(timeout: Duration) -> Self {
-        Self { timer: Box::pin(tokio::time::sleep(timeout)), armed: false }
+        let set_to = Clock::now() + timeout;
+        Self { timer: Box::pin(tokio::time::sleep_until(instant(set_to))), set_to, armed: false }
+    }
+
+    fn set(&mut self, to: Mono) {
+        self.timer.as_mut().reset(instant(to));
+        self.set_to = to;
+        self.armed = false;
     }
 
     /// Waits for `future` until `at`; `None`: it had not ended by then.
@@ -34,10 +43,8 @@ impl Deadline {
         at: Mono,
         mut future: Pin<&mut impl Future<Output = T>>,
     ) -> Option<T> {
-        let at = Instant::from_std(Clock::instant(at));
-        if self.timer.deadline() > at {
-            self.timer.as_mut().reset(at);
-            self.armed = false;
+        if self.set_to > at {
+            self.set(at);
         }
         std::future::poll_fn(|cx| {
             if let Poll::Ready(ended) = future.as_mut().poll(cx) {
@@ -50,15 +57,19 @@ impl Deadline {
                 if self.armed {
                     break;
                 }
-                if self.timer.deadline() >= at {
+                if self.set_to >= at {
                     return Poll::Ready(None);
                 }
-                self.timer.as_mut().reset(at);
+                self.set(at);
             }
             Poll::Pending
         })
         .await
     }
+}
+
+fn instant(at: Mono) -> Instant {
+    Instant::from_std(Clock::instant(at))
 }
 
 #[cfg(test)]
