@@ -13,6 +13,10 @@ pub(crate) fn thread_time() -> Duration {
     Duration::new(u64::try_from(used.tv_sec).unwrap_or(0), u32::try_from(used.tv_nsec).unwrap_or(0))
 }
 
+/// How far what only counts and reports stays behind the load, in steps of `nice`: it must not take the processor from a
+/// load thread on the same core.
+pub(crate) const BEHIND_OTHERS: i32 = 10;
+
 /// Puts the calling thread before others (negative) or behind them, in steps of `nice`. Only a privileged process may
 /// put a thread before others; where that is refused the thread stays where it is.
 pub(crate) fn prefer(steps: i32) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::failure::{FailureKind, Failures, NotSentReason};
 use fluxfleet_proto::health::{Ceiling, Health};
-use fluxfleet_proto::load::Load;
+use fluxfleet_proto::load::{Load, Warmup};
 use fluxfleet_proto::tally::{Interval, Phase, Record, Records, Tally};
 use fluxfleet_proto::trial::{Assignment, TrialEnd};
 use tokio::sync::mpsc;
@@ -21,9 +21,6 @@ use crate::drive::HeaderSet;
 use crate::health;
 use crate::record::{RECORDS_PER_MESSAGE, Tallies};
 use crate::strategy::{InvalidAssignment, Strategy};
-
-/// How far the collector stays behind other threads, in steps of `nice`.
-const BEHIND_OTHERS: i32 = 10;
 
 /// The thread's body. Gives off exactly one `Done` or `Fault`, at last.
 pub(super) fn run(
@@ -214,9 +211,8 @@ impl<'a> Collector<'a> {
             }
         }
         self.control.gate.complete();
-        // Merging must not take the processor from a load thread on the same core. Not before
-        // those are started: they would begin behind the others too.
-        health::prefer(BEHIND_OTHERS);
+        // Not before the load threads are started: they would begin behind the others too.
+        health::prefer(health::BEHIND_OTHERS);
         self.condition.begin();
         self.awake.keep(is_fast(&self.assignment.load, Duration::ZERO));
         self.give(Output::Ready(ceiling)).await;
@@ -283,9 +279,21 @@ impl<'a> Collector<'a> {
         self.crew.spares.push(tallies);
     }
 
+    /// Has the next interval recorded in the memory of earlier ones.
+    fn reuse(&mut self) {
+        let Tallies { warmup, measured, poll_delay: _ } = &mut self.pending;
+        let warms_up = self.assignment.limits.warmup != Warmup::None;
+        for tally in [Some(measured), warms_up.then_some(warmup)].into_iter().flatten() {
+            if tally.is_empty() {
+                **tally = self.control.spare();
+            }
+        }
+    }
+
     /// Asks every thread for what it has recorded and gives off an interval of it.
     async fn interval(&mut self) -> Result<(), String> {
         self.in_flight = 0;
+        self.reuse();
         for (thread, flush) in self.crew.flushes.iter().enumerate() {
             let spare = self.crew.spares.pop().unwrap_or_default();
             // Refused only by a thread that has ended; then its last part, which is on the way, is the answer.
@@ -334,6 +342,8 @@ impl<'a> Collector<'a> {
             if !tally.is_empty() || (empty && phase == Phase::Measure) {
                 let interval = self.interval_of(phase, tally, health.take());
                 self.give(Output::Interval(interval)).await;
+            } else {
+                self.control.give_back(*tally);
             }
         }
         self.from = self.to;

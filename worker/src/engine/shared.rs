@@ -1,11 +1,12 @@
 //! What the threads of a trial share.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fluxfleet_proto::clock::Mono;
 use fluxfleet_proto::failure::NotSentReason;
 use fluxfleet_proto::load::Limits;
-use fluxfleet_proto::tally::Record;
+use fluxfleet_proto::tally::{Record, Tally};
 use fluxfleet_proto::trial::Share;
 use tokio::sync::watch;
 
@@ -20,11 +21,40 @@ pub(super) struct Control {
     pub(super) gate: Gate,
     pub(super) claims: Claims,
     order: watch::Sender<Option<StopOrder>>,
+    /// Empty tallies with the memory of earlier intervals.
+    spares: Mutex<Vec<Tally>>,
 }
+
+/// Tallies kept for later intervals: one for each phase.
+const SPARES: usize = 2;
 
 impl Control {
     pub(super) fn new(share: Share, limits: Limits, gate: Gate) -> Self {
-        Self { gate, claims: Claims::new(share, limits), order: watch::Sender::new(None) }
+        Self {
+            gate,
+            claims: Claims::new(share, limits),
+            order: watch::Sender::new(None),
+            spares: Mutex::default(),
+        }
+    }
+
+    /// Keeps the memory of an interval that was given off.
+    pub(super) fn give_back(&self, mut tally: Tally) {
+        tally.clear();
+        let mut spares = self.spares();
+        if spares.len() < SPARES {
+            spares.push(tally);
+        }
+    }
+
+    /// An empty tally, with the memory of an earlier one if there is any.
+    pub(super) fn spare(&self) -> Tally {
+        self.spares().pop().unwrap_or_default()
+    }
+
+    fn spares(&self) -> MutexGuard<'_, Vec<Tally>> {
+        // Whole at any time, whoever has panicked.
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn stop(&self, reason: NotSentReason, grace: Duration, now: Mono) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use fluxfleet_proto::failure::NotSentReason;
 use fluxfleet_proto::id::TrialId;
 use fluxfleet_proto::message::{WorkerCommand, WorkerReport};
+use fluxfleet_proto::tally::Tally;
 use fluxfleet_proto::trial::{Assignment, TrialEnd};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
@@ -94,6 +95,13 @@ impl Desk {
             if let (Some(trial), Some(at)) = (&self.trial, start) {
                 trial.handle.start(at);
             }
+        }
+    }
+
+    /// An interval's tally, reported and not needed any more, for the trial to use again if it is still on.
+    pub(super) fn give_back(&self, id: TrialId, tally: Tally) {
+        if let Some(trial) = self.trial.as_ref().filter(|trial| trial.id == id) {
+            trial.handle.give_back(tally);
         }
     }
 

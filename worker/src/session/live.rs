@@ -6,7 +6,8 @@ use fluxfleet_proto::clock::Clock;
 use fluxfleet_proto::failure::NotSentReason;
 use fluxfleet_proto::id::TrialId;
 use fluxfleet_proto::message::{Acked, WorkerCommand, WorkerReport};
-use fluxfleet_proto::wire::{WorkerDown, WorkerUp, worker_down};
+use fluxfleet_proto::tally::Tally;
+use fluxfleet_proto::wire::{WorkerDown, WorkerUp, worker_down, worker_up};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -20,6 +21,7 @@ use super::ledger::Ledger;
 use super::outbound::Ping;
 use crate::config::Config;
 use crate::error::WorkerError;
+use crate::health;
 
 /// What is in flight may end within this when the worker is interrupted.
 const INTERRUPT_GRACE: Duration = Duration::from_secs(2);
@@ -49,6 +51,16 @@ struct Packed {
     /// Trial and number of what will be acknowledged.
     key: Option<(TrialId, Acked)>,
     up: WorkerUp,
+    /// Memory that the trial may use again.
+    tally: Option<(TrialId, Tally)>,
+}
+
+impl Packed {
+    /// On a thread that has nothing more urgent to do, then or later.
+    fn behind_the_load(report: WorkerReport) -> Self {
+        health::prefer(health::BEHIND_OTHERS);
+        report.into()
+    }
 }
 
 impl From<WorkerReport> for Packed {
@@ -58,7 +70,16 @@ impl From<WorkerReport> for Packed {
             WorkerReport::Records(r) => Some((r.trial, Acked::Records(r.seq))),
             _ => None,
         };
-        Self { key, up: report.into() }
+        let (up, tally) = match report {
+            WorkerReport::Interval(mut i) => {
+                let message = worker_up::Message::Interval((&*i).into());
+                // Here and not where it is used again: that takes a while too.
+                i.tally.clear();
+                (WorkerUp { message: Some(message) }, Some((i.trial, i.tally)))
+            }
+            report => (report.into(), None),
+        };
+        Self { key, up, tally }
     }
 }
 
@@ -98,7 +119,12 @@ impl<'a> Session<'a> {
                 Event::Message(Ok(Some(message))) => self.receive(message),
                 Event::Message(Ok(None)) => return self.closed(),
                 Event::Message(Err(status)) => return self.broken(&status),
-                Event::Packed(report) => self.packed = Some(report),
+                Event::Packed(mut report) => {
+                    if let Some((trial, tally)) = report.tally.take() {
+                        self.desk.give_back(trial, tally);
+                    }
+                    self.packed = Some(report);
+                }
                 Event::Sent => {}
                 Event::Output(output) => self.desk.gave(output),
                 Event::Interrupted => {
@@ -132,7 +158,7 @@ impl<'a> Session<'a> {
                 Event::Packed(report)
             }
             Some(permit) = room(self.reports.as_ref()), if self.packed.is_some() => {
-                if let Some(Packed { key, up }) = self.packed.take() {
+                if let Some(Packed { key, up, .. }) = self.packed.take() {
                     if let Some((trial, number)) = key {
                         self.ledger.sent(trial, number, up.clone());
                     }
@@ -151,7 +177,7 @@ impl<'a> Session<'a> {
             && self.packed.is_none()
             && let Some(report) = self.desk.reports.pop_front()
         {
-            self.packing = Some(tokio::task::spawn_blocking(move || report.into()));
+            self.packing = Some(tokio::task::spawn_blocking(move || Packed::behind_the_load(report)));
         }
     }
 
@@ -245,5 +271,23 @@ async fn until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_packed_behind_the_load_and_named_by_what_is_acknowledged() {
+        let records = fluxfleet_proto::tally::Records { trial: TrialId(3), seq: 7, records: Vec::new() };
+        let packing = std::thread::spawn(|| {
+            let packed = Packed::behind_the_load(WorkerReport::Records(records));
+            (packed.key, health::preference())
+        });
+        let behind = Some(health::BEHIND_OTHERS);
+        let (key, preference) = packing.join().unwrap();
+        assert_eq!(key, Some((TrialId(3), Acked::Records(7))));
+        assert!(preference >= behind, "{preference:?}");
     }
 }
