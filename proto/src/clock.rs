@@ -30,11 +30,10 @@ impl Mono {
         Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// The same to the nearest microsecond, without taking the detour of a [`Duration`]: it runs several times for each
-    /// request.
-    pub const fn micros_since(self, earlier: Self) -> Micros {
-        let ns = self.0.saturating_sub(earlier.0);
-        Micros(if ns < 0 { 0 } else { (ns.unsigned_abs() + 500) / 1000 })
+    /// Time passed since `earlier` to the nearest microsecond; zero if `earlier` is later. Each request is measured by it
+    /// several times, so it goes without a [`Duration`], which has to be divided into seconds and put together again.
+    pub fn micros_since(self, earlier: Self) -> Micros {
+        Micros::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
     /// Signed nanoseconds since `other`.

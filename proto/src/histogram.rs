@@ -57,8 +57,8 @@ pub fn empty() -> Histogram<u64> {
 /// Uncompressed HDR V2 bytes.
 pub fn encode(histogram: &Histogram<u64>) -> Vec<u8> {
     thread_local! {
-        // Kept, since it works in a memory of up to 200 KB. Fetched anew from the kernel for each histogram of each
-        // interval, that would take several times as long as the encoding.
+        // Kept, since it works in a memory of up to 200 KB, each page of which would be a fault when that is fetched anew
+        // from the kernel for each histogram of each interval.
         static SERIALIZER: RefCell<V2Serializer> = RefCell::default();
     }
     let mut bytes = Vec::new();

@@ -14,6 +14,11 @@ impl Micros {
         Self(d.as_secs().saturating_mul(1_000_000).saturating_add(below))
     }
 
+    /// The nearest whole microsecond to so many nanoseconds.
+    pub const fn from_nanos(ns: u64) -> Self {
+        Self(ns.saturating_add(500) / 1000)
+    }
+
     /// In seconds.
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e6

@@ -38,7 +38,7 @@ use std::time::Duration;
 use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::failure::NotSentReason;
 use fluxfleet_proto::health::Ceiling;
-use fluxfleet_proto::tally::{Interval, Records, Tally};
+use fluxfleet_proto::tally::{Interval, Records};
 use fluxfleet_proto::trial::{Assignment, TrialEnd};
 use tokio::sync::mpsc;
 
@@ -79,10 +79,10 @@ impl Handle {
         self.control.stop(reason, grace, Clock::now());
     }
 
-    /// Gives back the tally of an interval that is not needed any more. Optional: without, each interval takes its memory
-    /// anew from the kernel, and while a process does that, its load threads may have to wait.
-    pub fn give_back(&self, tally: Tally) {
-        self.control.give_back(tally);
+    /// Gives back an interval that is not needed any more. Optional: without, each interval takes its memory anew from the
+    /// kernel, and while a process does that, its load threads may have to wait.
+    pub fn give_back(&self, interval: Interval) {
+        self.control.give_back(interval.phase, interval.tally);
     }
 }
 

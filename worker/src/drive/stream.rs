@@ -111,7 +111,7 @@ fn begin_tls(
 }
 
 /// Writes as much as the socket takes. Straight to the system: the C library makes of each `send` a place where a thread
-/// can be cancelled, with four locked instructions.
+/// can be cancelled, and marks its beginning and its end with locked instructions.
 fn write(tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     // A broken connection is an error here, and no signal.
     #[cfg(target_os = "linux")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fluxfleet_proto::clock::{Clock, Mono};
 use fluxfleet_proto::failure::{FailureKind, Failures, NotSentReason};
 use fluxfleet_proto::health::{Ceiling, Health};
-use fluxfleet_proto::load::{Load, Warmup};
+use fluxfleet_proto::load::Load;
 use fluxfleet_proto::tally::{Interval, Phase, Record, Records, Tally};
 use fluxfleet_proto::trial::{Assignment, TrialEnd};
 use tokio::sync::mpsc;
@@ -182,6 +182,10 @@ impl<'a> Collector<'a> {
     ) -> Self {
         let now = Clock::now();
         let threads = crew.running.len();
+        // For the first interval; those after it use the memory of the ones before.
+        let Tallies { warmup, measured, .. } = Tallies::prepared(&assignment.load, assignment.limits.warmup);
+        control.give_back(Phase::Warmup, *warmup);
+        control.give_back(Phase::Measure, *measured);
         Self {
             crew,
             assignment,
@@ -282,10 +286,9 @@ impl<'a> Collector<'a> {
     /// Has the next interval recorded in the memory of earlier ones.
     fn reuse(&mut self) {
         let Tallies { warmup, measured, poll_delay: _ } = &mut self.pending;
-        let warms_up = self.assignment.limits.warmup != Warmup::None;
-        for tally in [Some(measured), warms_up.then_some(warmup)].into_iter().flatten() {
+        for (phase, tally) in [(Phase::Warmup, warmup), (Phase::Measure, measured)] {
             if tally.is_empty() {
-                **tally = self.control.spare();
+                **tally = self.control.spare(phase);
             }
         }
     }
@@ -343,7 +346,7 @@ impl<'a> Collector<'a> {
                 let interval = self.interval_of(phase, tally, health.take());
                 self.give(Output::Interval(interval)).await;
             } else {
-                self.control.give_back(*tally);
+                self.control.give_back(phase, *tally);
             }
         }
         self.from = self.to;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep};
 /// histogram entry or two.
 pub(super) struct Deadline {
     timer: Pin<Box<Sleep>>,
-    /// When it rings.
+    /// When it rings. The timer knows too, on the runtime's clock: then each deadline would have to be put in its terms.
     set_to: Mono,
     /// It knows whom to wake. That is always the same: a task does not change its waker.
     armed: bool,

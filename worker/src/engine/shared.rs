@@ -6,7 +6,7 @@ use std::time::Duration;
 use fluxfleet_proto::clock::Mono;
 use fluxfleet_proto::failure::NotSentReason;
 use fluxfleet_proto::load::Limits;
-use fluxfleet_proto::tally::{Record, Tally};
+use fluxfleet_proto::tally::{Phase, Record, Tally};
 use fluxfleet_proto::trial::Share;
 use tokio::sync::watch;
 
@@ -21,12 +21,9 @@ pub(super) struct Control {
     pub(super) gate: Gate,
     pub(super) claims: Claims,
     order: watch::Sender<Option<StopOrder>>,
-    /// Empty tallies with the memory of earlier intervals.
-    spares: Mutex<Vec<Tally>>,
+    /// By phase: an empty tally with the memory of an earlier interval.
+    spares: Mutex<[Option<Tally>; 2]>,
 }
-
-/// Tallies kept for later intervals: one for each phase.
-const SPARES: usize = 2;
 
 impl Control {
     pub(super) fn new(share: Share, limits: Limits, gate: Gate) -> Self {
@@ -38,21 +35,18 @@ impl Control {
         }
     }
 
-    /// Keeps the memory of an interval that was given off.
-    pub(super) fn give_back(&self, mut tally: Tally) {
+    /// Keeps the memory of an interval of this phase for a later one.
+    pub(super) fn give_back(&self, phase: Phase, mut tally: Tally) {
         tally.clear();
-        let mut spares = self.spares();
-        if spares.len() < SPARES {
-            spares.push(tally);
-        }
+        self.spares()[usize::from(phase == Phase::Measure)] = Some(tally);
     }
 
-    /// An empty tally, with the memory of an earlier one if there is any.
-    pub(super) fn spare(&self) -> Tally {
-        self.spares().pop().unwrap_or_default()
+    /// An empty tally for an interval of this phase, with the memory of an earlier one if that was given back.
+    pub(super) fn spare(&self, phase: Phase) -> Tally {
+        self.spares()[usize::from(phase == Phase::Measure)].take().unwrap_or_default()
     }
 
-    fn spares(&self) -> MutexGuard<'_, Vec<Tally>> {
+    fn spares(&self) -> MutexGuard<'_, [Option<Tally>; 2]> {
         // Whole at any time, whoever has panicked.
         self.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,4 +107,35 @@ pub(super) struct Finished {
     pub(super) last: Flushed,
     /// First send and last end.
     pub(super) active: Option<(Mono, Mono)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use fluxfleet_proto::units::Micros;
+
+    use super::*;
+
+    /// A tally that holds nothing has no histogram of its own, but one that all of them show.
+    fn has_memory(tally: &Tally) -> bool {
+        !std::ptr::eq(tally.service_time.histogram(), Tally::default().service_time.histogram())
+    }
+
+    #[test]
+    fn each_phase_has_its_last_memory_again_and_nothing_that_was_in_it() {
+        let control =
+            Control::new(Share { first_item: 0, items: 1, in_flight: 1 }, Limits::default(), Gate::default());
+        let mut used = Tally { requests_sent: 1, ..Tally::default() };
+        used.service_time.record(Micros(7));
+        assert!(has_memory(&used));
+        for _ in 0..3 {
+            // What the other phase gives back, which has none, takes no place from it.
+            control.give_back(Phase::Measure, used.clone());
+            control.give_back(Phase::Warmup, Tally::default());
+            let spare = control.spare(Phase::Measure);
+            assert!(has_memory(&spare));
+            assert_eq!(spare, Tally::default());
+            assert!(!has_memory(&control.spare(Phase::Warmup)));
+        }
+        assert!(!has_memory(&control.spare(Phase::Measure)), "nobody has it twice");
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fluxfleet_proto::failure::NotSentReason;
 use fluxfleet_proto::id::TrialId;
 use fluxfleet_proto::message::{WorkerCommand, WorkerReport};
-use fluxfleet_proto::tally::Tally;
+use fluxfleet_proto::tally::Interval;
 use fluxfleet_proto::trial::{Assignment, TrialEnd};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
@@ -98,10 +98,10 @@ impl Desk {
         }
     }
 
-    /// An interval's tally, reported and not needed any more, for the trial to use again if it is still on.
-    pub(super) fn give_back(&self, id: TrialId, tally: Tally) {
-        if let Some(trial) = self.trial.as_ref().filter(|trial| trial.id == id) {
-            trial.handle.give_back(tally);
+    /// An interval is reported and not needed any more; its trial may use its memory, if it is still on.
+    pub(super) fn give_back(&self, interval: Interval) {
+        if let Some(trial) = self.trial.as_ref().filter(|trial| trial.id == interval.trial) {
+            trial.handle.give_back(interval);
         }
     }
 

@@ -6,7 +6,7 @@ use fluxfleet_proto::clock::Clock;
 use fluxfleet_proto::failure::NotSentReason;
 use fluxfleet_proto::id::TrialId;
 use fluxfleet_proto::message::{Acked, WorkerCommand, WorkerReport};
-use fluxfleet_proto::tally::Tally;
+use fluxfleet_proto::tally::Interval;
 use fluxfleet_proto::wire::{WorkerDown, WorkerUp, worker_down, worker_up};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -51,8 +51,8 @@ struct Packed {
     /// Trial and number of what will be acknowledged.
     key: Option<(TrialId, Acked)>,
     up: WorkerUp,
-    /// Memory that the trial may use again.
-    tally: Option<(TrialId, Tally)>,
+    /// The interval that was packed, emptied: its trial may use its memory again.
+    emptied: Option<Box<Interval>>,
 }
 
 impl Packed {
@@ -70,16 +70,16 @@ impl From<WorkerReport> for Packed {
             WorkerReport::Records(r) => Some((r.trial, Acked::Records(r.seq))),
             _ => None,
         };
-        let (up, tally) = match report {
-            WorkerReport::Interval(mut i) => {
-                let message = worker_up::Message::Interval((&*i).into());
-                // Here and not where it is used again: that takes a while too.
-                i.tally.clear();
-                (WorkerUp { message: Some(message) }, Some((i.trial, i.tally)))
+        let (up, emptied) = match report {
+            WorkerReport::Interval(mut interval) => {
+                let message = worker_up::Message::Interval((&*interval).into());
+                // Here already, since that takes a while too.
+                interval.tally.clear();
+                (WorkerUp { message: Some(message) }, Some(interval))
             }
             report => (report.into(), None),
         };
-        Self { key, up, tally }
+        Self { key, up, emptied }
     }
 }
 
@@ -120,8 +120,8 @@ impl<'a> Session<'a> {
                 Event::Message(Ok(None)) => return self.closed(),
                 Event::Message(Err(status)) => return self.broken(&status),
                 Event::Packed(mut report) => {
-                    if let Some((trial, tally)) = report.tally.take() {
-                        self.desk.give_back(trial, tally);
+                    if let Some(interval) = report.emptied.take() {
+                        self.desk.give_back(*interval);
                     }
                     self.packed = Some(report);
                 }

@@ -166,7 +166,7 @@ pub(crate) fn run_with(trial: Trial, then: impl FnOnce(&Handle)) -> Outcome {
         engine::prepare(trial.assignment, NonZeroUsize::new(trial.threads).unwrap()).unwrap();
     assert!(matches!(outputs.blocking_recv(), Some(Output::Ready(None))), "ready comes first");
     then(&handle);
-    let outcome = gather_and(&mut outputs, |tally| handle.give_back(tally)).unwrap();
+    let outcome = gather_and(&mut outputs, |interval| handle.give_back(interval)).unwrap();
     let not_sent = outcome.end.not_sent.map_or(0, |(n, _)| n);
     if items < Share::UNBOUNDED {
         let ended = outcome.tally.items_ended() + outcome.tally.not_sent.total();
@@ -180,10 +180,10 @@ pub(crate) fn gather(outputs: &mut tokio::sync::mpsc::Receiver<Output>) -> Resul
     gather_and(outputs, drop)
 }
 
-/// The same, with what to do with each tally that is not needed any more.
+/// The same, with what to do with each interval that is not needed any more.
 fn gather_and(
     outputs: &mut tokio::sync::mpsc::Receiver<Output>,
-    done_with: impl Fn(Tally),
+    done_with: impl Fn(Interval),
 ) -> Result<Outcome, String> {
     let (mut tally, mut warmup, mut all) = (Tally::default(), Tally::default(), Vec::<Interval>::new());
     let mut records = Vec::new();
@@ -204,7 +204,7 @@ fn gather_and(
                     Phase::Warmup => warmup.merge(&i.tally),
                     Phase::Measure => tally.merge(&i.tally),
                 }
-                done_with(i.tally.clone());
+                done_with((*i).clone());
                 all.push(*i);
             }
             Output::Records(r) => {
