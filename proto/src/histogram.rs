@@ -1,11 +1,15 @@
-//! HdrHistogram V2 bytes, as every HdrHistogram implementation reads them.
+//! Counts of durations, in the layout of an HdrHistogram, and the bytes that every HdrHistogram implementation reads.
+//!
+//! The layout is that of 1 us to 2^32 - 1 us with three significant digits: durations below 2048 us are told apart by
+//! one microsecond, and each doubling from there on has 1024 buckets (see
+//! <https://github.com/HdrHistogram/HdrHistogram>). Laid out in full that takes 190 KB, for each of a dozen histograms
+//! in each interval of each worker. Nearly all of it would be zeros, since the durations of one service spread over a few
+//! doublings, and each page of it would be fetched from the kernel. So memory is taken only for the doublings where
+//! something was counted.
 
-use std::cell::RefCell;
+mod v2;
 
-use base64::Engine as _;
-use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
-use thiserror::Error;
+pub use v2::{InvalidHistogram, decode, encode, encode_base64};
 
 /// Shortest duration told apart, in microseconds.
 pub const LOWEST_US: u64 = 1;
@@ -14,148 +18,258 @@ pub const HIGHEST_US: u64 = (1 << 32) - 1;
 /// Significant decimal digits kept.
 pub const DIGITS: u8 = 3;
 
-/// Bytes before the counts.
-const HEADER: usize = 40;
+/// Buckets of an octave: as many to a doubling that each is less than a thousandth of what it holds.
+const BUCKETS: usize = 1 << BUCKETS_LOG2;
+const BUCKETS_LOG2: u32 = 10;
+/// Octaves up to [`HIGHEST_US`]. Octave 0 holds what is below 1024 us, octave `n` from there on what is below 2^(n + 10)
+/// us and not in the one before, in buckets of 2^(n - 1) us.
+const OCTAVES: usize = (u64::BITS - HIGHEST_US.leading_zeros() - BUCKETS_LOG2 + 1) as usize;
+/// Octaves whose memory is at hand in a [prepared](Histogram::prepared) histogram: durations below 16.4 ms.
+const PREPARED: usize = 5;
 
-/// Bytes that are not a histogram of this fleet.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum InvalidHistogram {
-    /// The bytes end before the header does.
-    #[error("a histogram of {0} bytes is shorter than its header")]
-    Truncated(usize),
-    /// Less follows than the header says.
-    #[error("a histogram says that {said} bytes of counts follow, and {there} do")]
-    Length {
-        /// Bytes as the header has it.
-        said: usize,
-        /// Bytes that are there.
-        there: usize,
-    },
-    /// A histogram, but with other bounds or digits, so that merging would lose precision.
-    #[error(
-        "a histogram of {lowest}..{highest} us with {digits} digits cannot be merged into one of \
-         {LOWEST_US}..{HIGHEST_US} us with {DIGITS}"
-    )]
-    Layout {
-        /// Its shortest duration in microseconds.
-        lowest: u64,
-        /// Its longest duration in microseconds.
-        highest: u64,
-        /// Its significant digits.
-        digits: u32,
-    },
-    /// The decoder's own complaint.
-    #[error("the histogram does not decode: {0}")]
-    Decode(String),
+type Octave = Box<[u64; BUCKETS]>;
+
+/// How many durations of each size there were. Merging two gives exactly what counting everything in one would have
+/// given.
+#[derive(Clone, Debug, Default)]
+pub struct Histogram {
+    /// `None`: nothing was counted in it, ever. One that was cleared keeps its memory.
+    octaves: [Option<Octave>; OCTAVES],
+    count: u64,
 }
 
-/// An empty histogram with the fleet's layout.
-pub fn empty() -> Histogram<u64> {
-    Histogram::new_with_bounds(LOWEST_US, HIGHEST_US, DIGITS).expect("the constants are a valid layout")
+/// Durations that are not told apart, and how many of them there were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its shortest duration in microseconds.
+    pub lowest: u64,
+    /// Its longest duration in microseconds.
+    pub highest: u64,
+    /// Durations counted.
+    pub count: u64,
 }
 
-/// Uncompressed HDR V2 bytes.
-pub fn encode(histogram: &Histogram<u64>) -> Vec<u8> {
-    thread_local! {
-        // Kept, since it works in a memory of up to 200 KB, each page of which would be a fault when that is fetched anew
-        // from the kernel for each histogram of each interval.
-        static SERIALIZER: RefCell<V2Serializer> = RefCell::default();
+impl PartialEq for Histogram {
+    fn eq(&self, other: &Self) -> bool {
+        self.count == other.count && self.recorded().eq(other.recorded())
     }
-    let mut bytes = Vec::new();
-    SERIALIZER
-        .with_borrow_mut(|serializer| serializer.serialize(histogram, &mut bytes))
-        .expect("writing to memory does not fail");
-    bytes
 }
 
-/// HDR V2 bytes as base64, the form in `results.json`.
-pub fn encode_base64(histogram: &Histogram<u64>) -> String {
-    base64::engine::general_purpose::STANDARD.encode(encode(histogram))
+fn empty_octave() -> Octave {
+    // By way of a vector, which takes zeroed memory as it comes; an array would be made on the stack and copied.
+    let counts = vec![0; BUCKETS].into_boxed_slice();
+    counts.try_into().expect("of that length")
 }
 
-/// Reads what [`encode`] wrote.
-///
-/// # Errors
-/// [`InvalidHistogram`] for bytes that do not decode or hold another layout.
-pub fn decode(bytes: &[u8]) -> Result<Histogram<u64>, InvalidHistogram> {
-    // Header: cookie, payload length, normalising offset, digits (4 bytes each), lowest, highest, ratio (8 each).
-    // It is looked at first so that a hostile length or layout allocates nothing.
-    let word =
-        |at: usize| -> Option<u32> { Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?)) };
-    let long =
-        |at: usize| -> Option<u64> { Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?)) };
-    let (Some(said), Some(digits), Some(lowest), Some(highest), Some(there)) =
-        (word(4), word(12), long(16), long(24), bytes.len().checked_sub(HEADER))
-    else {
-        return Err(InvalidHistogram::Truncated(bytes.len()));
-    };
-    let said = usize::try_from(said).unwrap_or(usize::MAX);
-    if said > there {
-        return Err(InvalidHistogram::Length { said, there });
+/// Octave and place in it; an octave that there is not for durations beyond [`HIGHEST_US`].
+#[expect(clippy::cast_possible_truncation, reason = "masked")]
+fn place(us: u64) -> (usize, usize) {
+    // With the low bits set, whatever is below 1024 falls into the first octave.
+    let octave = u64::BITS - BUCKETS_LOG2 - (us | (BUCKETS as u64 - 1)).leading_zeros();
+    (octave as usize, (us >> octave.saturating_sub(1)) as usize & (BUCKETS - 1))
+}
+
+/// Shortest and longest duration of a bucket.
+fn bounds(octave: usize, bucket: usize) -> (u64, u64) {
+    let Some(doublings) = octave.checked_sub(1) else { return (bucket as u64, bucket as u64) };
+    let lowest = ((BUCKETS + bucket) as u64) << doublings;
+    (lowest, lowest + (1 << doublings) - 1)
+}
+
+impl Histogram {
+    /// Nothing counted.
+    pub fn new() -> Self {
+        Self::default()
     }
-    if (lowest, highest, digits) != (LOWEST_US, HIGHEST_US, u32::from(DIGITS)) {
-        return Err(InvalidHistogram::Layout { lowest, highest, digits });
+
+    /// Nothing counted, and the memory for what a fast service mostly takes at hand and touched: the first durations
+    /// take no longer to count than later ones.
+    pub fn prepared() -> Self {
+        let mut histogram = Self::new();
+        for octave in &mut histogram.octaves[..PREPARED] {
+            octave.insert(empty_octave()).fill(0);
+        }
+        histogram
     }
-    // Of one layout with those made here: a layout follows from bounds and digits.
-    Deserializer::new()
-        .deserialize(&mut std::io::Cursor::new(bytes))
-        .map_err(|e| InvalidHistogram::Decode(format!("{e:?}")))
+
+    /// Counts one duration. `false`: it is beyond [`HIGHEST_US`] and not counted.
+    #[must_use]
+    pub fn record(&mut self, us: u64) -> bool {
+        let (octave, bucket) = place(us);
+        let Some(octave) = self.octaves.get_mut(octave) else { return false };
+        // One by one neither reaches 2^64, but together with what has come from elsewhere it might.
+        let count = &mut octave.get_or_insert_with(empty_octave)[bucket];
+        *count = count.saturating_add(1);
+        self.count = self.count.saturating_add(1);
+        true
+    }
+
+    /// Adds everything that `other` has counted.
+    pub fn merge(&mut self, other: &Self) {
+        if other.is_empty() {
+            return;
+        }
+        for (mine, theirs) in self.octaves.iter_mut().zip(&other.octaves) {
+            match (mine, theirs) {
+                (Some(mine), Some(theirs)) => {
+                    mine.iter_mut().zip(theirs.iter()).for_each(|(m, t)| *m = m.saturating_add(*t));
+                }
+                (mine @ None, Some(theirs)) if theirs.iter().any(|count| *count > 0) => {
+                    *mine = Some(theirs.clone());
+                }
+                _ => {}
+            }
+        }
+        self.count = self.count.saturating_add(other.count);
+    }
+
+    /// Forgets everything, keeping the memory.
+    pub fn clear(&mut self) {
+        // What holds nothing needs no clearing, which would touch all of its memory.
+        if !self.is_empty() {
+            self.octaves.iter_mut().flatten().for_each(|octave| octave.fill(0));
+            self.count = 0;
+        }
+    }
+
+    /// Durations counted.
+    pub fn len(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether it has memory to count in without asking for more, as after the first duration.
+    pub fn has_memory(&self) -> bool {
+        self.octaves.iter().any(Option::is_some)
+    }
+
+    /// The buckets in which something was counted, the shortest durations first.
+    pub fn recorded(&self) -> impl Iterator<Item = Bucket> {
+        let octaves = self.octaves.iter().enumerate().filter_map(|(n, octave)| Some((n, octave.as_ref()?)));
+        octaves.flat_map(|(octave, counts)| {
+            let counted = counts.iter().copied().enumerate().filter(|(_, count)| *count > 0);
+            counted.map(move |(bucket, count)| {
+                let (lowest, highest) = bounds(octave, bucket);
+                Bucket { lowest, highest, count }
+            })
+        })
+    }
+
+    /// The longest duration of the bucket that holds the duration of this rank, from 1 for the shortest. `None` beyond
+    /// what was counted.
+    pub fn at_rank(&self, rank: u64) -> Option<u64> {
+        let mut left = rank.max(1);
+        self.recorded().find_map(|bucket| {
+            let there = left <= bucket.count;
+            left -= bucket.count.min(left);
+            there.then_some(bucket.highest)
+        })
+    }
+
+    /// Durations counted of at most so many microseconds, and those that are not told apart from them.
+    pub fn at_most(&self, us: u64) -> u64 {
+        self.recorded().take_while(|bucket| bucket.lowest <= us).map(|bucket| bucket.count).sum()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hdrhistogram::Histogram as Reference;
     use proptest::prelude::*;
 
+    fn reference() -> Reference<u64> {
+        Reference::new_with_bounds(LOWEST_US, HIGHEST_US, DIGITS).expect("the constants are a valid layout")
+    }
+
+    fn of(values: &[u64]) -> Histogram {
+        let mut histogram = Histogram::new();
+        for us in values {
+            assert!(histogram.record(*us));
+        }
+        histogram
+    }
+
+    /// Of each size alike.
+    fn durations() -> impl Strategy<Value = Vec<u64>> {
+        proptest::collection::vec(
+            (0u32..32, any::<u32>()).prop_map(|(bits, us)| u64::from(us >> bits)),
+            0..200,
+        )
+    }
+
     proptest! {
-        // A histogram is 200 KB: some dozens of them say as much as hundreds.
+        // The reference is 190 KB: some dozens of them say as much as hundreds.
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn what_is_encoded_decodes_to_the_same(values in proptest::collection::vec(0..=HIGHEST_US, 0..200)) {
-            let mut histogram = empty();
-            for v in values {
-                histogram.record(v).expect("in range");
+        fn buckets_are_those_of_the_reference(values in durations()) {
+            let mut theirs = reference();
+            for us in &values {
+                theirs.record(*us).expect("in range");
             }
-            let decoded = decode(&encode(&histogram)).expect("own bytes");
-            prop_assert_eq!(&decoded, &histogram);
-            prop_assert_eq!(decoded.distinct_values(), empty().distinct_values());
+            let expected: Vec<_> = theirs
+                .iter_recorded()
+                .map(|value| Bucket {
+                    lowest: theirs.lowest_equivalent(value.value_iterated_to()),
+                    highest: theirs.highest_equivalent(value.value_iterated_to()),
+                    count: value.count_since_last_iteration(),
+                })
+                .collect();
+            let ours = of(&values);
+            prop_assert_eq!(ours.recorded().collect::<Vec<_>>(), expected);
+            prop_assert_eq!(ours.len(), theirs.len());
+            for us in values {
+                prop_assert_eq!(ours.at_most(us), theirs.count_between(0, us));
+            }
         }
 
         #[test]
-        fn no_bytes_make_the_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = decode(&bytes);
-        }
-
-        #[test]
-        fn a_damaged_histogram_is_an_error_or_another_histogram_but_never_a_panic(
-            at in 0usize..64, byte in any::<u8>(),
-        ) {
-            let mut histogram = empty();
-            histogram.record_n(1234, 5).expect("in range");
-            let mut bytes = encode(&histogram);
-            let at = at % bytes.len();
-            bytes[at] = byte;
-            let _ = decode(&bytes);
+        fn the_duration_of_a_rank_is_in_its_bucket(mut values in durations(), rank in 1u64..220) {
+            let found = of(&values).at_rank(rank);
+            values.sort_unstable();
+            let exact = usize::try_from(rank).ok().and_then(|rank| values.get(rank - 1));
+            prop_assert_eq!(found, exact.map(|us| reference().highest_equivalent(*us)));
         }
     }
 
     #[test]
-    fn a_length_that_is_not_there_is_refused_before_memory_is_taken_for_it() {
-        let mut bytes = encode(&empty());
-        bytes[4..8].fill(0xff);
-        let there = bytes.len() - HEADER;
-        assert_eq!(decode(&bytes), Err(InvalidHistogram::Length { said: 0xffff_ffff, there }));
-        assert_eq!(decode(&bytes[..HEADER - 1]), Err(InvalidHistogram::Truncated(HEADER - 1)));
-    }
-
-    #[test]
-    fn another_layout_is_refused_by_name() {
-        let other = Histogram::<u64>::new_with_bounds(1, 60_000_000, 2).expect("valid");
-        assert_eq!(
-            decode(&encode(&other)),
-            Err(InvalidHistogram::Layout { lowest: 1, highest: 60_000_000, digits: 2 })
+    fn the_layout_ends_where_it_says() {
+        let mut histogram = Histogram::new();
+        assert!(
+            histogram.record(HIGHEST_US) && !histogram.record(HIGHEST_US + 1) && !histogram.record(u64::MAX)
         );
-        assert_eq!(decode(b"garbage"), Err(InvalidHistogram::Truncated(7)));
+        assert_eq!((histogram.len(), histogram.at_rank(1)), (1, Some(HIGHEST_US)));
+        assert_eq!(OCTAVES * BUCKETS, reference().distinct_values());
+    }
+
+    #[test]
+    fn memory_is_taken_where_something_is_counted_and_kept_when_it_is_cleared() {
+        let octaves = |h: &Histogram| h.octaves.iter().flatten().count();
+        let mut histogram = of(&[1, 2, 1_000_000]);
+        assert_eq!(octaves(&histogram), 2);
+        histogram.clear();
+        assert_eq!((octaves(&histogram), &histogram), (2, &Histogram::new()));
+        // What was cleared is no reason to take memory elsewhere.
+        assert!(histogram.record(7));
+        let mut other = Histogram::new();
+        other.merge(&histogram);
+        assert_eq!((octaves(&other), &other), (1, &of(&[7])));
+        assert!(!Histogram::new().has_memory() && Histogram::prepared().has_memory());
+    }
+
+    #[test]
+    fn counts_from_elsewhere_do_not_wrap_around() {
+        let mut histogram = of(&[5]);
+        for _ in 0..70 {
+            let twin = histogram.clone();
+            histogram.merge(&twin);
+        }
+        assert_eq!((histogram.len(), histogram.at_rank(u64::MAX)), (u64::MAX, Some(5)));
+        assert!(histogram.record(5));
     }
 }

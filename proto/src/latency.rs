@@ -1,63 +1,34 @@
 //! A set of durations: mergeable histogram plus exact sums.
 
-use std::sync::LazyLock;
-
-use hdrhistogram::Histogram;
-
-use crate::histogram;
+use crate::histogram::Histogram;
 use crate::units::Micros;
 
 /// Durations recorded so far. Merging two gives exactly what recording everything into one would have given.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Latency {
-    /// Made with the first duration: a tally has many latencies, of which most trials use a few, and each
-    /// histogram takes 190 KB.
-    pub(crate) histogram: Option<Histogram<u64>>,
+    pub(crate) histogram: Histogram,
     pub(crate) overflow: u64,
     pub(crate) sum_us: u128,
     pub(crate) sum_sq: u128,
     pub(crate) extremes: Option<(Micros, Micros)>,
 }
 
-/// What is shown where nothing was recorded.
-static EMPTY: LazyLock<Histogram<u64>> = LazyLock::new(histogram::empty);
-
-impl PartialEq for Latency {
-    fn eq(&self, other: &Self) -> bool {
-        let Self { histogram: _, overflow, sum_us, sum_sq, extremes } = self;
-        (overflow, sum_us, sum_sq, extremes)
-            == (&other.overflow, &other.sum_us, &other.sum_sq, &other.extremes)
-            && self.histogram() == other.histogram()
-    }
-}
-
-impl Default for Latency {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Latency {
     /// Nothing recorded.
     pub fn new() -> Self {
-        Self { histogram: None, overflow: 0, sum_us: 0, sum_sq: 0, extremes: None }
+        Self::default()
     }
 
-    /// Nothing recorded, and the memory for what is to be recorded at hand: the first durations take no longer to record
-    /// than later ones, where a new histogram costs some fifty page faults.
+    /// Nothing recorded, and the memory for what a fast service mostly takes at hand: the first durations take no longer
+    /// to record than later ones.
     pub fn prepared() -> Self {
-        let mut histogram = histogram::empty();
-        // Writes to all of it.
-        histogram.reset();
-        Self { histogram: Some(histogram), ..Self::new() }
+        Self { histogram: Histogram::prepared(), ..Self::new() }
     }
 
     /// Adds one duration. One beyond the histogram's range is counted as overflow; it still enters the sums
     /// and the extremes.
     pub fn record(&mut self, d: Micros) {
-        let histogram = self.histogram.get_or_insert_with(histogram::empty);
-        // Saturating: a count cannot reach 2^64 one by one.
-        if d.0 > histogram::HIGHEST_US || histogram.record(d.0).is_err() {
+        if !self.histogram.record(d.0) {
             self.overflow += 1;
         }
         let us = u128::from(d.0);
@@ -71,17 +42,7 @@ impl Latency {
 
     /// Adds everything that `other` holds.
     pub fn merge(&mut self, other: &Self) {
-        if other.is_empty() {
-            return;
-        }
-        match (&mut self.histogram, &other.histogram) {
-            (_, None) => {}
-            // A copy: an empty one would be written twice, and both read in full.
-            (mine @ None, Some(theirs)) => *mine = Some(theirs.clone()),
-            (Some(mine), Some(theirs)) => {
-                mine.add(theirs).expect("all histograms of the fleet have one layout");
-            }
-        }
+        self.histogram.merge(&other.histogram);
         self.overflow += other.overflow;
         self.sum_us += other.sum_us;
         self.sum_sq = self.sum_sq.saturating_add(other.sum_sq);
@@ -93,19 +54,17 @@ impl Latency {
 
     /// Forgets everything, keeping the memory.
     pub fn clear(&mut self) {
-        // One that holds nothing needs no clearing, which would touch all of its memory.
-        if let Some(histogram) = self.histogram.as_mut().filter(|h| !h.is_empty()) {
-            histogram.reset();
-        }
-        self.overflow = 0;
-        self.sum_us = 0;
-        self.sum_sq = 0;
-        self.extremes = None;
+        let Self { histogram, overflow, sum_us, sum_sq, extremes } = self;
+        histogram.clear();
+        *overflow = 0;
+        *sum_us = 0;
+        *sum_sq = 0;
+        *extremes = None;
     }
 
     /// Durations recorded, overflow included.
     pub fn count(&self) -> u64 {
-        self.histogram().len() + self.overflow
+        self.histogram.len() + self.overflow
     }
 
     /// Whether nothing was recorded.
@@ -125,13 +84,7 @@ impl Latency {
         let max = self.max()?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to the count")]
         let rank = ((q.clamp(0.0, 1.0) * self.count() as f64).ceil() as u64).max(1);
-        let held = self.histogram().len();
-        if rank > held {
-            return Some(max);
-        }
-        // Half a rank below keeps the float on the right side of the histogram's own rounding up.
-        let value = self.histogram().value_at_quantile((rank as f64 - 0.5) / held as f64);
-        Some(Micros(value).min(max))
+        self.histogram.at_rank(rank).map_or(Some(max), |us| Some(Micros(us).min(max)))
     }
 
     /// Exact sum in microseconds.
@@ -169,14 +122,15 @@ impl Latency {
     }
 
     /// The histogram, without the overflow.
-    pub fn histogram(&self) -> &Histogram<u64> {
-        self.histogram.as_ref().unwrap_or(&EMPTY)
+    pub fn histogram(&self) -> &Histogram {
+        &self.histogram
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::histogram;
     use proptest::prelude::*;
 
     fn of(values: &[u64]) -> Latency {
@@ -197,9 +151,6 @@ mod tests {
     }
 
     proptest! {
-        // A histogram is 200 KB: some dozens of them say as much as hundreds.
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
         #[test]
         fn merged_parts_equal_one_that_saw_everything(
             values in proptest::collection::vec(0u64..10_000_000_000, 1..300),

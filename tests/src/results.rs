@@ -5,6 +5,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
 use serde_json::Value;
 
 use crate::process::{Ended, root};
@@ -178,7 +179,8 @@ impl Results {
         let entry = self.strategy(strategy);
         let merged = entry["histograms"]["response_time"].as_str().expect("base64");
         let bytes = base64::engine::general_purpose::STANDARD.decode(merged).expect("base64");
-        let merged = fluxfleet_proto::histogram::decode(&bytes).expect("HDR V2");
+        // By the library that others read it with.
+        let merged: Histogram<u64> = Deserializer::new().deserialize(&mut &*bytes).expect("HDR V2");
         let mut one = Histogram::<u64>::new_with_bounds(1, (1 << 32) - 1, 3).expect("valid");
         let (mut longest, mut sum, mut count) = (0, 0.0, 0);
         for record in self.0["detailed_results"].as_array().expect("an array") {

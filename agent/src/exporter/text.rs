@@ -64,10 +64,10 @@ impl Family<'_> {
     /// Adds a histogram. A bucket's bound is met to a thousandth, as the recorded durations are.
     pub(super) fn durations(&mut self, labels: &[Label<'_>], latency: &Latency) {
         let mut counts = [0_u64; BOUNDS_US.len()];
-        for value in latency.histogram().iter_recorded() {
-            let bucket = BOUNDS_US.partition_point(|bound| *bound < value.value_iterated_to());
+        for recorded in latency.histogram().recorded() {
+            let bucket = BOUNDS_US.partition_point(|bound| *bound < recorded.highest);
             if let Some(count) = counts.get_mut(bucket) {
-                *count += value.count_since_last_iteration();
+                *count += recorded.count;
             }
         }
         let mut below = 0;

@@ -262,8 +262,7 @@ fn waited(trial: &TrialOutcome) -> u64 {
 
 fn above(latency: &Latency, bound: u64) -> u64 {
     let histogram = latency.histogram();
-    let at_most = histogram.count_between(0, bound);
-    histogram.len().saturating_sub(at_most) + latency.overflow()
+    histogram.len().saturating_sub(histogram.at_most(bound)) + latency.overflow()
 }
 
 fn gaps(arrivals: &Arrivals, trial: &TrialOutcome) -> Value<GapTest> {

@@ -56,16 +56,14 @@ impl GapLaw {
             return None;
         }
         let n = recorded.count() as f64;
-        let histogram = recorded.histogram();
         let (mut below, mut largest) = (0u64, 0f64);
-        for value in histogram.iter_recorded() {
-            let bucket = value.value_iterated_to();
+        for bucket in recorded.histogram().recorded() {
             // A bucket's gaps lie anywhere within it: its lower edge is compared with what came before it, its
             // upper edge with what has come by its end.
-            let before = self.share_below(histogram.lowest_equivalent(bucket) as f64 / UNIT);
+            let before = self.share_below(bucket.lowest as f64 / UNIT);
             largest = largest.max(before - below as f64 / n);
-            below += value.count_since_last_iteration();
-            let after = self.share_below((histogram.highest_equivalent(bucket) + 1) as f64 / UNIT);
+            below += bucket.count;
+            let after = self.share_below((bucket.highest + 1) as f64 / UNIT);
             largest = largest.max(below as f64 / n - after);
         }
         Some(largest)

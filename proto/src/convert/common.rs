@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{InvalidMessage, out_of_range, require};
 use crate::clock::Mono;
-use crate::histogram;
+use crate::histogram::{self, Histogram};
 use crate::id::{PeerId, RunId};
 use crate::latency::Latency;
 use crate::message::{ClockPong, Welcome};
@@ -91,9 +91,9 @@ pub(super) fn latency(l: Option<wire::Latency>, field: &'static str) -> Result<L
     let wire::Latency { histogram_v2, overflow, sum_us_hi, sum_us_lo, sum_sq_hi, sum_sq_lo, min_us, max_us } =
         l;
     let histogram = if histogram_v2.is_empty() {
-        None
+        Histogram::new()
     } else {
-        Some(histogram::decode(&histogram_v2).map_err(|source| InvalidMessage::Histogram { field, source })?)
+        histogram::decode(&histogram_v2).map_err(|source| InvalidMessage::Histogram { field, source })?
     };
     let latency = Latency {
         overflow,
