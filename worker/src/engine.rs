@@ -29,6 +29,7 @@ mod gate;
 mod load;
 mod open;
 mod precedence;
+mod probe;
 mod shared;
 
 use std::num::NonZeroUsize;

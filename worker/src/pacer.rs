@@ -14,7 +14,7 @@ use fluxfleet_proto::clock::Mono;
 use fluxfleet_proto::failure::NotSentReason;
 use fluxfleet_proto::load::WhenFull;
 
-pub(crate) use alarm::Alarm;
+pub(crate) use alarm::{Alarm, Rung};
 
 use crate::claim::Claim;
 

@@ -18,12 +18,12 @@ use super::deadline::Deadline;
 use super::gate::Release;
 use super::open::{Open, places, senders};
 use super::precedence::{self, Precedence};
+use super::probe::Probe;
 use super::shared::{Control, Finished, Flushed, Part};
 use crate::claim::Claim;
 use crate::drive::{Client, ClientOptions};
 use crate::health::thread_time;
 use crate::judge::Verdict;
-use crate::pacer::Alarm;
 use crate::record::{Asked, Gaps, Recorder, Tallies};
 use crate::schedule::{ClosedSlot, slots};
 use crate::stop::StopOrder;
@@ -34,9 +34,6 @@ use crate::strategy::Strategy;
 const TURNS_OPEN: usize = 16;
 /// See [`TURNS_OPEN`].
 const TURNS_CLOSED: usize = 128;
-
-/// How often the thread measures how late it comes to what is due.
-const PROBE: Duration = Duration::from_millis(10);
 
 /// How often the thread looks for what has become of its connections and of its place before others.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -139,6 +136,7 @@ fn ready(load: Load, runtime: &tokio::runtime::LocalRuntime) -> Part {
         client,
         recorder: RefCell::new(Recorder::new(load.tallies, load.records, gaps)),
         crowd: Crowd::default(),
+        probe: Probe::new(),
         parts: load.parts,
     });
     if let Some(release) = context.control.gate.pass(planned) {
@@ -211,6 +209,7 @@ pub(super) struct Context {
     client: Client,
     pub(super) recorder: RefCell<Recorder>,
     pub(super) crowd: Crowd,
+    pub(super) probe: Probe,
     parts: mpsc::Sender<Part>,
 }
 
@@ -235,7 +234,8 @@ impl Context {
                 Some(open)
             }
         };
-        let probe = tokio::task::spawn_local(Rc::clone(self).probe());
+        let probing = Rc::clone(self);
+        let probe = tokio::task::spawn_local(async move { probing.probe.run(&probing.recorder).await });
         // After the first requests are on their way: this may wait, they must not.
         let started = self.parts.send(Part::Started(self.thread, release.at, thread_time()));
         tokio::pin!(started);
@@ -287,22 +287,6 @@ impl Context {
         } else {
             // The runtime's budget for a task is meant for one request at a time.
             tokio::task::coop::unconstrained(self.crowd.run(TURNS_CLOSED)).await;
-        }
-    }
-
-    /// Measures how late the runtime comes to a task that is due: as late as it may come to an answer.
-    async fn probe(self: Rc<Self>) {
-        // Without a timer nothing is known, and nothing is claimed.
-        let Ok(alarm) = Alarm::new() else { return };
-        let mut due = Clock::now() + PROBE;
-        loop {
-            alarm.set(due);
-            alarm.rung().await;
-            let now = Clock::now();
-            if now >= due {
-                self.recorder.borrow_mut().polled(now.since(due));
-                due = now + PROBE;
-            }
         }
     }
 

@@ -35,6 +35,8 @@ const BURST: u32 = 16;
 pub(super) struct Open {
     pacer: RefCell<Pacer<Arrivals>>,
     alarm: Alarm,
+    /// When the alarm is to ring; it has yet to be set.
+    wake_at: Cell<Option<Mono>>,
     /// Places without a request, the last used last: few places stay warm.
     idle: RefCell<Vec<Rc<Place>>>,
     over: Cell<bool>,
@@ -100,6 +102,7 @@ impl Open {
         Ok(Self {
             pacer: RefCell::new(Pacer::new(arrivals, start, places, load.when_full)),
             alarm: Alarm::new()?,
+            wake_at: Cell::new(None),
             idle: RefCell::default(),
             over: Cell::new(false),
             turn: Notify::new(),
@@ -116,8 +119,15 @@ impl Open {
             if self.over.get() {
                 return;
             }
+            // Sends first: setting a timer takes the system as long as some microseconds, which they would be late by.
+            context.crowd.next_turn().await;
+            self.set_alarm();
             tokio::select! {
-                () = self.alarm.rung() => {}
+                rung = self.alarm.rung() => {
+                    if let Some(rung) = rung {
+                        context.probe.heard(rung, &context.recorder);
+                    }
+                }
                 () = self.turn.notified() => {}
             }
         }
@@ -153,13 +163,11 @@ impl Open {
                     context.recorder.borrow_mut().gave_up(due.claim, intended, GIVEN_UP, now);
                 }
                 Step::Wait(at) => {
-                    self.alarm.set(at);
+                    self.wake_at.set(Some(at));
                     return false;
                 }
                 Step::Full(until) => {
-                    if let Some(at) = until {
-                        self.alarm.set(at);
-                    }
+                    self.wake_at.set(until);
                     return false;
                 }
                 Step::Done => {
@@ -169,6 +177,13 @@ impl Open {
                     return false;
                 }
             }
+        }
+    }
+
+    /// Sets the alarm to what was to be waited for last.
+    fn set_alarm(&self) {
+        if let Some(at) = self.wake_at.take() {
+            self.alarm.set(at);
         }
     }
 
@@ -192,6 +207,8 @@ impl Open {
             // Its connection has just become free for one, and one alone.
             if self.pump(&context, 1) {
                 self.turn.notify_one();
+            } else {
+                self.set_alarm();
             }
         }
     }

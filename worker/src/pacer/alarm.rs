@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::time::Duration;
 
 use fluxfleet_proto::clock::{Clock, Mono};
 
@@ -12,6 +13,17 @@ use fluxfleet_proto::clock::{Clock, Mono};
 pub(crate) struct Alarm {
     timer: Timer,
     set_to: Cell<Option<Mono>>,
+    /// When it can ring at the earliest: not before it was set.
+    due: Cell<Mono>,
+}
+
+/// An alarm has rung.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rung {
+    /// When it was heard.
+    pub(crate) at: Mono,
+    /// How much later that was than it was due.
+    pub(crate) late: Duration,
 }
 
 impl Alarm {
@@ -20,23 +32,26 @@ impl Alarm {
     /// # Errors
     /// When the system gives no timer: no descriptors left, or no runtime around.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { timer: Timer::new()?, set_to: Cell::new(None) })
+        Ok(Self { timer: Timer::new()?, set_to: Cell::new(None), due: Cell::default() })
     }
 
     /// Sets it to this instant; what it was set to before is forgotten. An instant that has passed rings at once.
     pub(crate) fn set(&self, at: Mono) {
         if self.set_to.replace(Some(at)) != Some(at) {
-            self.timer.set(at);
+            let now = Clock::now();
+            self.due.set(at.max(now));
+            self.timer.set(at, now);
         }
     }
 
-    /// Waits for it to ring. It may ring early when it was set anew meanwhile: look at the clock.
-    pub(crate) async fn rung(&self) {
+    /// Waits for it to ring. `None`: early, since it was set anew meanwhile.
+    pub(crate) async fn rung(&self) -> Option<Rung> {
         self.timer.rung().await;
+        let now = Clock::now();
+        self.set_to.get().filter(|at| *at <= now)?;
         // Set to the same instant again it must ring again.
-        if self.set_to.get().is_some_and(|at| at <= Clock::now()) {
-            self.set_to.set(None);
-        }
+        self.set_to.set(None);
+        Some(Rung { at: now, late: now.since(self.due.get()) })
     }
 }
 
@@ -49,7 +64,7 @@ mod linux {
     use std::os::fd::OwnedFd;
     use std::time::Duration;
 
-    use fluxfleet_proto::clock::{Clock, Mono};
+    use fluxfleet_proto::clock::Mono;
     use rustix::time::{
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
         timerfd_settime,
@@ -72,9 +87,9 @@ mod linux {
             AsyncFd::with_interest(fd, Interest::READABLE).map(Self)
         }
 
-        pub(super) fn set(&self, at: Mono) {
+        pub(super) fn set(&self, at: Mono, now: Mono) {
             // Zero would switch it off.
-            let left = at.since(Clock::now()).max(Duration::from_nanos(1));
+            let left = at.since(now).max(Duration::from_nanos(1));
             let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
             let it_value = Timespec {
                 tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
@@ -119,7 +134,7 @@ mod other {
             Ok(Self { at: Cell::new(None), changed: Notify::new() })
         }
 
-        pub(super) fn set(&self, at: Mono) {
+        pub(super) fn set(&self, at: Mono, _now: Mono) {
             self.at.set(Some(at));
             self.changed.notify_one();
         }
@@ -144,7 +159,6 @@ mod other {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn on_a_load_thread<T>(test: impl Future<Output = T>) -> T {
         let options = tokio::runtime::LocalOptions::default();
@@ -161,8 +175,9 @@ mod tests {
             for _ in 0..50 {
                 let at = Clock::now() + Duration::from_micros(300);
                 alarm.set(at);
-                alarm.rung().await;
-                assert!(Clock::now() >= at);
+                let rung = alarm.rung().await.expect("it was not set anew");
+                assert_eq!(rung.late, rung.at.since(at));
+                assert!(rung.at >= at);
             }
         });
     }
@@ -171,10 +186,11 @@ mod tests {
     fn an_instant_that_has_passed_rings_at_once_and_again() {
         on_a_load_thread(async {
             let alarm = Alarm::new().unwrap();
-            let past = Clock::now() - Duration::from_secs(1);
+            let past = Clock::now() - Duration::from_secs(1000);
             for _ in 0..3 {
                 alarm.set(past);
-                alarm.rung().await;
+                let rung = alarm.rung().await.expect("it was not set anew");
+                assert!(rung.late < Duration::from_secs(500), "it could not ring before it was set");
             }
         });
     }
@@ -186,9 +202,8 @@ mod tests {
             let at = Clock::now() + Duration::from_millis(20);
             alarm.set(Clock::now() + Duration::from_secs(1000));
             alarm.set(at);
-            while Clock::now() < at {
-                alarm.rung().await;
-            }
+            while alarm.rung().await.is_none() {}
+            assert!(Clock::now() >= at);
         });
     }
 }

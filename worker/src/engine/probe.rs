@@ -1,0 +1,108 @@
+//! How late a load thread comes to what is due: as late as it may come to an answer.
+//!
+//! Looked at about once in [`PACE`], so that of a thread that is away for a share of its time, the same share of the looks
+//! says so. An open load has an alarm of its own for its arrivals, and what that says of the thread is as good as any
+//! other's word: another alarm beside it would wake the thread for nothing but itself.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use fluxfleet_proto::clock::{Clock, Mono};
+
+use crate::pacer::{Alarm, Rung};
+use crate::record::Recorder;
+
+/// Time between two looks.
+const PACE: Duration = Duration::from_millis(10);
+/// Time between two looks at whether the load's own alarms ring still.
+const REST: Duration = Duration::from_millis(100);
+
+/// The looks of one load thread.
+#[derive(Debug)]
+pub(super) struct Probe {
+    next: Cell<Mono>,
+    /// The load's own alarm has rung.
+    rung: Cell<bool>,
+}
+
+impl Probe {
+    /// The first look is due at once.
+    pub(super) fn new() -> Self {
+        Self { next: Cell::new(Clock::now()), rung: Cell::new(false) }
+    }
+
+    /// The load's own alarm rang.
+    pub(super) fn heard(&self, rung: Rung, recorder: &RefCell<Recorder>) {
+        self.rung.set(true);
+        self.look(rung, recorder);
+    }
+
+    fn look(&self, Rung { at, late }: Rung, recorder: &RefCell<Recorder>) {
+        if at >= self.next.get() {
+            recorder.borrow_mut().polled(late);
+            self.next.set(at + PACE);
+        }
+    }
+
+    /// Sees to it that there are looks where the load has no alarm that rings. Goes on until it is dropped.
+    pub(super) async fn run(&self, recorder: &RefCell<Recorder>) {
+        // Without a timer nothing is known, and nothing is claimed.
+        let Ok(alarm) = Alarm::new() else { return };
+        let mut pace = PACE;
+        loop {
+            alarm.set(Clock::now() + pace);
+            let rung = loop {
+                if let Some(rung) = alarm.rung().await {
+                    break rung;
+                }
+            };
+            self.look(rung, recorder);
+            pace = if self.rung.take() { REST } else { PACE };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Tallies;
+
+    fn looks(recorder: &RefCell<Recorder>) -> u64 {
+        recorder.borrow_mut().swap(Tallies::default()).poll_delay.count()
+    }
+
+    #[test]
+    fn however_often_an_alarm_rings_it_is_looked_at_once_in_a_pace() {
+        let recorder = RefCell::new(Recorder::new(Tallies::default(), false, None));
+        let probe = Probe::new();
+        let first = Clock::now();
+        for ms in 0..100 {
+            let at = first + Duration::from_millis(ms);
+            probe.heard(Rung { at, late: Duration::ZERO }, &recorder);
+        }
+        assert_eq!(looks(&recorder), 10);
+    }
+
+    #[test]
+    fn without_an_alarm_of_the_load_the_probe_looks_by_itself() {
+        let options = tokio::runtime::LocalOptions::default();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build_local(options).unwrap();
+        let recorder = RefCell::new(Recorder::new(Tallies::default(), false, None));
+        runtime.block_on(async {
+            let probe = Probe::new();
+            let enough = async {
+                let mut seen = 0;
+                while seen < 3 {
+                    tokio::time::sleep(PACE).await;
+                    seen += looks(&recorder);
+                }
+            };
+            tokio::select! {
+                () = probe.run(&recorder) => panic!("it goes on"),
+                () = enough => {}
+                () = tokio::time::sleep(Duration::from_secs(20)) => panic!("no look in 20 s"),
+            }
+        });
+    }
+}
