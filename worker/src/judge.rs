@@ -6,7 +6,8 @@
 //! | file | duty |
 //! |---|---|
 //! | [`document`] | reads the few fields that matter out of a JSON body of any size, without copying the rest |
-//! | [`glance`] | sees that a short answer is plainly right, at a third of the cost |
+//! | [`glance`] | sees that a short answer is plainly right, at a fraction of the cost |
+//! | [`plain`] | JSON without escapes, exponents and parts, piece by piece |
 //! | [`peek`] | one JSON value, looked at from outside |
 //! | [`http`] | status, media type and shape of an answer: is there a JSON document to look at? |
 //! | [`items`] | does a document show the items? |
@@ -19,8 +20,10 @@ mod http;
 mod items;
 pub(crate) mod job;
 mod peek;
+mod plain;
 mod text;
 
+pub(crate) use glance::Glance;
 pub(crate) use http::{Content, content};
 pub(crate) use items::{batch, single};
 pub(crate) use text::excerpt;

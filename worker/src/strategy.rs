@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::claim::Claim;
 use crate::drive::{Client, Endpoint, HeaderSet, InvalidUrl, Progress};
-use crate::judge::Verdict;
+use crate::judge::{Glance, Verdict};
 use batch::Batch;
 use single::Single;
 use submit_poll::SubmitPoll;
@@ -108,10 +108,11 @@ impl Strategy {
         claim: Claim,
         body: &[u8],
         client: &Client,
+        glance: &Glance,
         progress: &Progress,
     ) -> Verdict {
         match &self.how {
-            How::Single(s) => s.ask(body, client, progress).await,
+            How::Single(s) => s.ask(body, client, glance, progress).await,
             How::Batch(b) => b.ask(claim.items, body, client, progress).await,
             // Boxed: its polls make it the largest, and the others should not pay for that.
             How::SubmitPoll(p) => Box::pin(p.ask(body, client, progress)).await,

@@ -23,7 +23,7 @@ use super::shared::{Control, Finished, Flushed, Part};
 use crate::claim::Claim;
 use crate::drive::{Client, ClientOptions};
 use crate::health::thread_time;
-use crate::judge::Verdict;
+use crate::judge::{Glance, Verdict};
 use crate::record::{Asked, Gaps, Recorder, Tallies};
 use crate::schedule::{ClosedSlot, slots};
 use crate::stop::StopOrder;
@@ -134,6 +134,7 @@ fn ready(load: Load, runtime: &tokio::runtime::LocalRuntime) -> Part {
         strategy: load.strategy,
         timeout: load.target.timeout,
         client,
+        glance: Glance::default(),
         recorder: RefCell::new(Recorder::new(load.tallies, load.records, gaps)),
         crowd: Crowd::default(),
         probe: Probe::new(),
@@ -207,6 +208,7 @@ pub(super) struct Context {
     strategy: Arc<Strategy>,
     pub(super) timeout: Duration,
     client: Client,
+    glance: Glance,
     pub(super) recorder: RefCell<Recorder>,
     pub(super) crowd: Crowd,
     pub(super) probe: Probe,
@@ -314,7 +316,8 @@ impl Context {
         self.strategy.render(claim, body);
         let asked = Asked::begin(&self.recorder, claim, intended, lane);
         let verdict = {
-            let answer = pin!(self.strategy.ask(claim, body, &self.client, asked.progress()));
+            let Self { client, glance, .. } = self;
+            let answer = pin!(self.strategy.ask(claim, body, client, glance, asked.progress()));
             deadline.within(asked.sent() + self.timeout, answer).await
         };
         let verdict = verdict.unwrap_or_else(|| {

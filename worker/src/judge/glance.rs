@@ -1,17 +1,23 @@
 //! A look at a short, flat answer that is what it should be.
 //!
 //! Nearly every answer of a load that goes well is a small JSON object with an item and no complaint. To see just
-//! that takes a third of the time that reading a [`Document`](super::document::Document) takes, and at a hundred
+//! that takes a fraction of the time that reading a [`Document`](super::document::Document) takes, and at a hundred
 //! thousand answers a second that time counts. Whatever is not that plain (nested values, escapes, anything
 //! that might be a complaint, anything that is no JSON) is left to the reader that knows everything.
+//!
+//! The answers of one service mostly have one form: the same keys in the same order, with other texts and numbers. The
+//! form of the last one is remembered. Where it fits, what its keys mean is known, and only what differs is looked at.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::ops::Range;
 
 use fluxfleet_proto::units::Micros;
 
 use super::document::is_evidence;
 use super::job::State;
 use super::peek::Peek;
+use super::plain::{Rest, Value};
 
 /// Longest body looked at: in longer ones the time goes into bytes, and there the reader is fast.
 const LONGEST: usize = 4096;
@@ -23,51 +29,180 @@ pub(super) struct Item {
     pub(super) generation_time: Option<Micros>,
 }
 
-/// Whether the body is plainly an object with an item and without a complaint. `None` says nothing.
-pub(super) fn item(body: &[u8]) -> Option<Item> {
-    if body.len() > LONGEST {
-        return None;
+/// One load thread's look at its answers.
+#[derive(Debug, Default)]
+pub(crate) struct Glance {
+    last: RefCell<Form>,
+}
+
+impl Glance {
+    /// Whether the body is plainly an object with an item and without a complaint. `None` says nothing.
+    pub(super) fn item(&self, body: &[u8]) -> Option<Item> {
+        if body.len() > LONGEST {
+            return None;
+        }
+        let mut form = self.last.borrow_mut();
+        form.again(body).or_else(|| form.learn(body))
     }
-    let mut rest = Rest { body, at: 0 };
-    let (mut evidence, mut generation_time) = (false, None);
-    rest.expect(b'{')?;
-    loop {
-        let key = rest.string()?;
-        rest.expect(b':')?;
-        let value = rest.value()?;
+}
+
+/// The form of an answer: its text, and the places in it where others of this form have other texts or numbers.
+#[derive(Debug, Default)]
+struct Form {
+    text: Vec<u8>,
+    places: Vec<Place>,
+    /// What is the same in all of them shows an item.
+    evident: bool,
+}
+
+#[derive(Debug)]
+struct Place {
+    /// Where in the form's text; of a string, between its quotes.
+    at: Range<usize>,
+    is_text: bool,
+    means: Meaning,
+}
+
+/// What a value tells, by its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// Nothing that matters.
+    Nothing,
+    /// An item, unless it is null or empty.
+    Evidence,
+    /// A complaint, unless it is null.
+    Error,
+    /// A complaint, unless it is true.
+    Success,
+    /// A complaint, if it is one of a job that failed.
+    State,
+    /// The generation's time, and an item if there is anything in it.
+    Time,
+}
+
+impl Meaning {
+    fn of(key: &[u8]) -> Self {
         match key {
-            b"error" if value != Value::Null => return None,
-            b"success" if value != Value::True => return None,
-            b"status" | b"state" => match value {
-                Value::Text(state) if State::of(text(state)?) != State::Failed => {}
-                _ => return None,
-            },
-            b"generation_time" => {
-                let (there, time) = seconds(&value)?;
-                evidence |= there;
-                generation_time = time;
-            }
-            key if is_evidence(key) => evidence |= value != Value::Null && value != Value::Text(b""),
-            _ => {}
-        }
-        match rest.next()? {
-            b',' => {}
-            b'}' => break,
-            _ => return None,
+            b"error" => Self::Error,
+            b"success" => Self::Success,
+            b"status" | b"state" => Self::State,
+            b"generation_time" => Self::Time,
+            key if is_evidence(key) => Self::Evidence,
+            _ => Self::Nothing,
         }
     }
-    (evidence && rest.peek().is_none()).then_some(Item { generation_time })
+}
+
+/// What was seen of an answer so far.
+#[derive(Debug, Default)]
+struct Seen {
+    evidence: bool,
+    generation_time: Option<Micros>,
+}
+
+impl Seen {
+    /// Takes in a value. `None`: it is not plainly right.
+    fn take(&mut self, means: Meaning, value: Value<'_>) -> Option<()> {
+        match (means, value) {
+            (Meaning::Nothing, _) | (Meaning::Error, Value::Null) | (Meaning::Success, Value::True) => {}
+            (Meaning::Evidence, value) => {
+                self.evidence |= !matches!(value, Value::Null | Value::Text([]));
+            }
+            (Meaning::State, Value::Text(state)) if State::of(ascii(state)?) != State::Failed => {}
+            (Meaning::Time, value) => {
+                let (there, time) = seconds(value)?;
+                self.evidence |= there;
+                self.generation_time = time;
+            }
+            (Meaning::Error | Meaning::Success | Meaning::State, _) => return None,
+        }
+        Some(())
+    }
+
+    fn item(self) -> Option<Item> {
+        self.evidence.then_some(Item { generation_time: self.generation_time })
+    }
+}
+
+impl Form {
+    /// Looks at a body of this form. `None`: it has another one, or is not plainly right.
+    fn again(&self, body: &[u8]) -> Option<Item> {
+        let mut rest = Rest::of(body);
+        let mut seen = Seen { evidence: self.evident, generation_time: None };
+        let mut from = 0;
+        for Place { at, is_text, means } in &self.places {
+            rest.skip(&self.text[from..at.start])?;
+            from = at.end;
+            let value = if *is_text { Value::Text(rest.text()?) } else { rest.number()? };
+            let is_known = match means {
+                Meaning::Nothing => true,
+                // One that was right once is so again.
+                Meaning::State => value == Value::Text(&self.text[at.clone()]),
+                _ => false,
+            };
+            if !is_known {
+                seen.take(*means, value)?;
+            }
+        }
+        seen.item().filter(|_| rest.is(&self.text[from..]))
+    }
+
+    /// Looks at a body of any form, and remembers it if it is plainly right.
+    fn learn(&mut self, body: &[u8]) -> Option<Item> {
+        self.forget();
+        let item = self.look(body);
+        match item {
+            Some(_) => self.text.extend_from_slice(body),
+            None => self.forget(),
+        }
+        item
+    }
+
+    /// No body that shows an item has the form of none.
+    fn forget(&mut self) {
+        let Self { text, places, evident } = self;
+        text.clear();
+        places.clear();
+        *evident = false;
+    }
+
+    fn look(&mut self, body: &[u8]) -> Option<Item> {
+        let mut rest = Rest::of(body);
+        let mut seen = Seen::default();
+        rest.expect(b'{')?;
+        loop {
+            let means = Meaning::of(rest.string()?);
+            rest.expect(b':')?;
+            let value = rest.value()?;
+            seen.take(means, value)?;
+            let place = match value {
+                Value::Text(text) => Some((true, rest.at() - 1 - text.len()..rest.at() - 1)),
+                Value::Number(number) => Some((false, rest.at() - number.len()..rest.at())),
+                Value::Null | Value::True | Value::False => {
+                    self.evident |= means == Meaning::Evidence && value != Value::Null;
+                    None
+                }
+            };
+            self.places.extend(place.map(|(is_text, at)| Place { at, is_text, means }));
+            match rest.next()? {
+                b',' => {}
+                b'}' => break,
+                _ => return None,
+            }
+        }
+        seen.item().filter(|_| rest.peek().is_none())
+    }
 }
 
 /// Whether there is anything in a `generation_time`, and the duration in it. `None` says nothing.
-fn seconds(value: &Value<'_>) -> Option<(bool, Option<Micros>)> {
+fn seconds(value: Value<'_>) -> Option<(bool, Option<Micros>)> {
     let (Value::Text(spelled) | Value::Number(spelled)) = value else { return None };
     if let Some(micros) = plain_seconds(spelled) {
         return Some((true, Some(micros)));
     }
     let value = match value {
-        Value::Number(number) => Peek::Number(text(number)?.parse().ok()?),
-        _ => Peek::Text(Cow::Borrowed(text(spelled)?)),
+        Value::Number(number) => Peek::Number(ascii(number)?.parse().ok()?),
+        _ => Peek::Text(Cow::Borrowed(ascii(spelled)?)),
     };
     Some((value.is_there(), value.seconds()))
 }
@@ -104,131 +239,8 @@ fn plain_seconds(spelled: &[u8]) -> Option<Micros> {
     (micros <= 30_000_000_000_000).then_some(Micros(micros))
 }
 
-/// Where, from `from` on, the first byte is that ends a plain string, or makes it one that is not plain: a quote, a
-/// backslash, a control character, or anything beyond ASCII.
-fn end_of_plain(bytes: &[u8], mut from: usize) -> Option<usize> {
-    while let Some(eight) = bytes.get(from..)?.first_chunk() {
-        let ends = ends_of_plain(u64::from_le_bytes(*eight));
-        if ends != 0 {
-            return Some(from + ends.trailing_zeros() as usize / 8);
-        }
-        from += 8;
-    }
-    let rest = bytes.get(from..)?;
-    Some(from + rest.iter().position(|&b| matches!(b, b'"' | b'\\') || !(b' '..0x7f).contains(&b))?)
-}
-
-/// Eight bytes at once: the lowest bit that is set is in the first byte that [ends](end_of_plain) a plain string.
-/// (Of a byte below 128, what is below `n` borrows when `n` is taken from it. The byte above it may then be marked
-/// wrongly, as may be one above a byte from 128 on; both only above one that is marked rightly. See "Determine if a word
-/// has a byte less than n" in Anderson's Bit Twiddling Hacks.)
-fn ends_of_plain(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 0xff;
-    const HIGH: u64 = ONES << 7;
-    let below = |word: u64, n: u8| word.wrapping_sub(ONES * u64::from(n));
-    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    let last = word.wrapping_add(ONES);
-    (below(word, b' ') | equal(b'"') | equal(b'\\') | last | word) & HIGH
-}
-
-fn text(ascii: &[u8]) -> Option<&str> {
-    std::str::from_utf8(ascii).ok()
-}
-
-/// A value without parts.
-#[derive(Debug, PartialEq)]
-enum Value<'a> {
-    Null,
-    True,
-    False,
-    /// ASCII, without its quotes.
-    Text(&'a [u8]),
-    /// As it is spelled.
-    Number(&'a [u8]),
-}
-
-/// What is yet to be looked at: the body from `at` on.
-struct Rest<'a> {
-    body: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Rest<'a> {
-    /// The next byte that is no blank, left where it is.
-    fn peek(&mut self) -> Option<u8> {
-        loop {
-            match *self.body.get(self.at)? {
-                b' ' | b'\t' | b'\r' | b'\n' => self.at += 1,
-                byte => return Some(byte),
-            }
-        }
-    }
-
-    /// The next byte that is no blank.
-    fn next(&mut self) -> Option<u8> {
-        let byte = self.peek()?;
-        self.at += 1;
-        Some(byte)
-    }
-
-    fn expect(&mut self, byte: u8) -> Option<()> {
-        (self.next()? == byte).then_some(())
-    }
-
-    /// A string of ASCII without escapes.
-    fn string(&mut self) -> Option<&'a [u8]> {
-        self.expect(b'"')?;
-        let end = end_of_plain(self.body, self.at)?;
-        let text = self.body.get(self.at..end)?;
-        self.at = end + 1;
-        (self.body[end] == b'"').then_some(text)
-    }
-
-    fn value(&mut self) -> Option<Value<'a>> {
-        match self.peek()? {
-            b'"' => self.string().map(Value::Text),
-            b'n' => self.word(b"null", Value::Null),
-            b't' => self.word(b"true", Value::True),
-            b'f' => self.word(b"false", Value::False),
-            b'-' | b'0'..=b'9' => self.number(),
-            _ => None,
-        }
-    }
-
-    fn word(&mut self, letters: &[u8], value: Value<'a>) -> Option<Value<'a>> {
-        self.body[self.at..].starts_with(letters).then_some(())?;
-        self.at += letters.len();
-        Some(value)
-    }
-
-    /// A number without an exponent.
-    fn number(&mut self) -> Option<Value<'a>> {
-        let from = self.at;
-        let negative = self.body.get(from) == Some(&b'-');
-        let whole_from = from + usize::from(negative);
-        let mut end = self.digits(whole_from);
-        let whole = end - whole_from;
-        let leading_zero = whole > 1 && self.body[whole_from] == b'0';
-        if self.body.get(end) == Some(&b'.') {
-            let fraction_from = end + 1;
-            end = self.digits(fraction_from);
-            if end == fraction_from {
-                return None;
-            }
-        }
-        // Longer ones may be beyond what a number holds.
-        if whole == 0 || leading_zero || end - from > 40 {
-            return None;
-        }
-        self.at = end;
-        Some(Value::Number(&self.body[from..end]))
-    }
-
-    /// Where digits end that begin `from` there.
-    fn digits(&self, from: usize) -> usize {
-        let digits = self.body.get(from..).unwrap_or_default().iter();
-        from + digits.take_while(|b| b.is_ascii_digit()).count()
-    }
+fn ascii(text: &[u8]) -> Option<&str> {
+    std::str::from_utf8(text).ok()
 }
 
 #[cfg(test)]
@@ -237,13 +249,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn fresh(body: &[u8]) -> Option<Item> {
+        Glance::default().item(body)
+    }
+
     #[test]
     fn a_plain_answer_is_seen() {
         let flux =
             br#"{"message":"ok", "image_url":"/a.png","generation_time":"1.72s","seed":-7.5,"error":null}"#;
-        assert_eq!(item(flux), Some(Item { generation_time: Some(Micros(1_720_000)) }));
+        assert_eq!(fresh(flux), Some(Item { generation_time: Some(Micros(1_720_000)) }));
         assert_eq!(
-            item(b" {\"success\":true,\"status\":\"done\",\"url\":1}\r\n"),
+            fresh(b" {\"success\":true,\"status\":\"done\",\"url\":1}\r\n"),
             Some(Item { generation_time: None })
         );
     }
@@ -269,24 +285,79 @@ mod tests {
             b"",
             "{\"url\":\"\u{e9}\"}".as_bytes(),
         ] {
-            assert_eq!(item(body), None, "{}", body.escape_ascii());
+            assert_eq!(fresh(body), None, "{}", body.escape_ascii());
         }
+    }
+
+    #[test]
+    fn an_answer_is_what_its_own_bytes_say_whatever_came_before() {
+        let seen = [
+            r#"{"url":"/a","seed":1,"generation_time":"1.5s","state":"done"}"#,
+            r#"{"url":"/ab","seed":-22.5,"generation_time":"2s","state":"ready"}"#,
+            r#"{"url":"/a","seed":1,"generation_time":"","state":"done"}"#,
+            r#"{"url":"/a","seed":1,"generation_time":"1.5s","state":"failed"}"#,
+            r#"{"url":"","seed":1,"generation_time":"","state":"done"}"#,
+            r#"{"url":"/a
+","seed":1,"generation_time":"1.5s","state":"done"}"#,
+            r#"{"url":"/a","seed":01,"generation_time":"1.5s","state":"done"}"#,
+            r#"{"url":"/a","seed":"1","generation_time":"1.5s","state":"done"}"#,
+            r#"{"url":"/a","seed":1,"generation_time":"1.5s","state":"done"},"#,
+            r#"{"url":"/a","seed":1,"generation_time":"1.5s","state":"done""#,
+            r#"{"url":"","seed":1,"result":true}"#,
+            r#"{"url":"","seed":1,"result":null}"#,
+            r#"{"url":"/a","error":null}"#,
+            r#"{"url":"/a","error":"late"}"#,
+            r#"{"url":7,"success":true}"#,
+            r#"{"url":7,"success":false}"#,
+            "{}",
+            "",
+        ];
+        for (before, after) in seen.iter().flat_map(|a| seen.iter().map(move |b| (a, b))) {
+            let glance = Glance::default();
+            glance.item(before.as_bytes());
+            assert_eq!(glance.item(after.as_bytes()), fresh(after.as_bytes()), "{after} after {before}");
+        }
+    }
+
+    #[test]
+    fn an_answer_of_the_last_ones_form_is_not_read_key_by_key() {
+        let first = br#"{ "url" : "/a", "seed":1,"error":null, "generation_time":1.5 }"#;
+        let mut form = Form::default();
+        assert_eq!(form.again(first), None);
+        let read = form.learn(first);
+        assert!(read.is_some());
+        assert_eq!(form.again(first), read);
+        let other = br#"{ "url" : "/longer", "seed":-20.5,"error":null, "generation_time":2 }"#;
+        assert_eq!(form.again(other), Some(Item { generation_time: Some(Micros(2_000_000)) }));
+        assert_eq!(form.again(br#"{"url":"/a","seed":1,"error":null,"generation_time":1.5}"#), None);
     }
 
     proptest! {
         #[test]
-        fn a_plain_string_ends_where_byte_for_byte_it_does(
-            bytes in proptest::collection::vec(
-                prop_oneof![4 => b'a'..=b'z', 1 => any::<u8>(), 1 => Just(b'"'), 1 => Just(b'\\')], 0..30),
-        ) {
-            let plain = |b: &u8| (b' '..0x7f).contains(b) && !b"\"\\".contains(b);
-            prop_assert_eq!(end_of_plain(&bytes, 0), bytes.iter().position(|b| !plain(b)));
-        }
-
-        #[test]
         fn few_digits_come_to_what_floats_come_to(spelled in "[0-9]{0,8}(\\.[0-9]{0,8})?(s|ms|)") {
             if let Some(plain) = plain_seconds(spelled.as_bytes()) {
                 prop_assert_eq!(Peek::Text(Cow::Borrowed(&spelled)).seconds(), Some(plain));
+            }
+        }
+
+        #[test]
+        fn what_is_seen_of_one_form_is_what_the_reader_reads(
+            keys in proptest::collection::vec("error|success|status|message|url|generation_time|seed", 1..6),
+            values in proptest::collection::vec(
+                "null|true|\"\"|\"[a-z]{1,12}\"|\"1.5s\"|\"failed\"|0|2.25|-?[0-9]{1,9}|[0-9.]{1,4}|\"\\\\n\"", 12),
+        ) {
+            let glance = Glance::default();
+            for values in values.chunks(keys.len()).filter(|values| values.len() == keys.len()) {
+                let fields: Vec<_> = keys.iter().zip(values).map(|(k, v)| format!("\"{k}\":{v}")).collect();
+                let body = format!("{{{}}}", fields.join(","));
+                let seen = glance.item(body.as_bytes());
+                prop_assert_eq!(&seen, &fresh(body.as_bytes()), "{}", body);
+                if let Some(Item { generation_time }) = seen {
+                    let read = Wanted::default().read(body.as_bytes()).unwrap();
+                    prop_assert!(read.is_object && read.evidence, "{}", body);
+                    prop_assert_eq!(read.complaint(), None);
+                    prop_assert_eq!(read.generation_time, generation_time);
+                }
             }
         }
 
@@ -300,7 +371,7 @@ mod tests {
         ) {
             let fields: Vec<_> = fields.iter().map(|(key, value)| format!("\"{key}\" : {value}")).collect();
             let body = format!("{{{}{tail}", fields.join(","));
-            if let Some(Item { generation_time }) = item(body.as_bytes()) {
+            if let Some(Item { generation_time }) = fresh(body.as_bytes()) {
                 let read = Wanted::default().read(body.as_bytes()).unwrap();
                 prop_assert!(read.is_object && read.evidence, "{}", body);
                 prop_assert_eq!(read.complaint(), None);

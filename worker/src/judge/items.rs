@@ -3,17 +3,17 @@
 use fluxfleet_proto::failure::FailureKind;
 
 use super::document::{Document, Wanted};
-use super::glance;
+use super::glance::Glance;
 use super::http::{Content, content, is_image};
 use super::text::excerpt;
 use super::{Failed, Verdict};
 use crate::drive::{Answer, Failure};
 
 /// Judges the answer to a request for one item.
-pub(crate) fn single(answer: &Answer) -> Verdict {
+pub(crate) fn single(answer: &Answer, glance: &Glance) -> Verdict {
     if answer.status.is_success()
         && !is_image(answer)
-        && let Some(seen) = glance::item(&answer.body)
+        && let Some(seen) = glance.item(&answer.body)
     {
         return Verdict::all_ok(1, seen.generation_time);
     }
@@ -106,6 +106,10 @@ mod tests {
 
     fn answer(body: impl Into<crate::drive::Body>) -> Answer {
         Answer { status: StatusCode::OK, media: "".into(), location: None, body: body.into() }
+    }
+
+    fn single(answer: &Answer) -> Verdict {
+        super::single(answer, &Glance::default())
     }
 
     fn kinds(verdict: &Verdict) -> Vec<(String, u32)> {

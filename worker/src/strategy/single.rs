@@ -1,7 +1,7 @@
 //! One item a request, answered in the response.
 
 use crate::drive::{Client, Endpoint, Progress};
-use crate::judge::{self, Verdict};
+use crate::judge::{self, Glance, Verdict};
 
 /// POST, and the answer is the item.
 #[derive(Debug)]
@@ -18,9 +18,15 @@ impl Single {
         &self.endpoint
     }
 
-    pub(super) async fn ask(&self, body: &[u8], client: &Client, progress: &Progress) -> Verdict {
+    pub(super) async fn ask(
+        &self,
+        body: &[u8],
+        client: &Client,
+        glance: &Glance,
+        progress: &Progress,
+    ) -> Verdict {
         match client.call(&self.endpoint, body, progress).await {
-            Ok(answer) => judge::single(&answer).labelled(|| self.endpoint.label()),
+            Ok(answer) => judge::single(&answer, glance).labelled(|| self.endpoint.label()),
             Err(failure) => Verdict::all_failed(1, failure),
         }
     }
