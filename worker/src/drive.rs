@@ -5,7 +5,7 @@
 //!                                          Direct   HTTP/1.1, plain or TLS, on the connection itself
 //!                                          General  HTTP/2 and proxies, through reqwest
 //!
-//!   Direct:  Pool (kept?) -- else Connector --> Stream -- one write --> service
+//!   Direct:  Pool (free?) -- else Connector, or Pool again --> Stream -- one write --> service
 //!            Answer <-- Reader <-- one read into a lent buffer <-- Stream
 //! ```
 //!
@@ -18,7 +18,7 @@
 //! | [`connect`] | from an origin to a connection |
 //! | [`stream`] | a connection's bytes, plain or over TLS |
 //! | [`tls`] | whom to trust |
-//! | [`pool`] | idle connections of [`direct`] |
+//! | [`pool`] | free connections of [`direct`], and who waits for one |
 //! | [`buffers`] | the read buffers of a load thread |
 //! | [`resolve`] | host names to addresses |
 //! | [`endpoint`] | a URL with its headers, worked out once |
@@ -41,6 +41,13 @@
 //! Before a kept connection is used, what the runtime knows about its socket is looked at: a close, or bytes
 //! that nobody asked for, end it. The runtime is told of such things once in a turn, so a connection that has
 //! been idle for a millisecond or more is looked at by a system call as well.
+//!
+//! # New connections
+//! A request that finds no connection free begins to open one. If that takes long, it takes whichever comes first: its
+//! own, or one that becomes free. Where a service was held up and its system has dropped attempts to connect, since too
+//! many waited to be accepted already, they are made again only after a second; the service has long answered on the
+//! connections that it has by then. What was begun is finished for others and counts with one of the next requests.
+//! hyper-util's pool, under reqwest, has the same rule.
 //!
 //! # One more driver
 //! is one file with a [`Driver`] in it, and one line in [`client`]; the contract suite at the end of

@@ -1,8 +1,9 @@
 //! From an origin to an open connection.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,27 +50,31 @@ impl Connector {
         Ok(self.tls.get_or_init(|| TlsConnector::from(Arc::new(config))))
     }
 
-    /// Opens a connection.
+    /// Opens a connection. Needs nobody who waits for it: what it has come to is in `opening`.
     ///
     /// # Errors
     /// `dns`, `connect` and `tls`.
-    pub(super) async fn open(&self, origin: &Origin, progress: &Progress) -> Result<Stream, Failure> {
+    pub(super) async fn open(
+        self: Rc<Self>,
+        origin: Origin,
+        opening: Rc<Opening>,
+    ) -> Result<Stream, Failure> {
         let began = Clock::now();
-        progress.enter(Phase::Resolving);
+        opening.phase.set(Phase::Resolving);
         let addresses =
             self.resolver.addresses(&origin.host, origin.port).await.map_err(|e| classify(&e, false))?;
-        progress.resolved(Clock::now().since(began));
-        progress.enter(Phase::Connecting);
+        opening.resolving.set(Clock::now().since(began));
+        opening.phase.set(Phase::Connecting);
         let stream = connect(&addresses, SLICE).await.map_err(|e| {
             let Failure { kind, text } = classify(&e, false);
             Failure { kind, text: format!("no connection to {}:{}: {text}", origin.host, origin.port) }
         })?;
         let connected = Clock::now();
-        progress.connected(connected.since(began));
+        opening.connecting.set(Some(connected.since(began)));
         if !origin.secure {
             return Ok(Stream::Plain(stream));
         }
-        progress.enter(Phase::Securing);
+        opening.phase.set(Phase::Securing);
         // Connected, but no TLS: whatever became of the connection.
         let fail = |e: &(dyn std::error::Error + 'static)| Failure {
             text: format!("no TLS with {}:{}: {}", origin.host, origin.port, describe(e, FailureKind::Tls)),
@@ -77,8 +82,40 @@ impl Connector {
         };
         let name = ServerName::try_from(origin.host.clone()).map_err(|e| fail(&e))?;
         let stream = self.tls()?.connect(name, stream).await.map_err(|e| fail(&e))?;
-        progress.secured(Clock::now().since(connected));
+        opening.securing.set(Some(Clock::now().since(connected)));
         Ok(Stream::Tls(Box::new(stream)))
+    }
+}
+
+/// How far the opening of a connection has come, and what that took.
+#[derive(Debug, Default)]
+pub(super) struct Opening {
+    phase: Cell<Phase>,
+    resolving: Cell<Duration>,
+    connecting: Cell<Option<Duration>>,
+    securing: Cell<Option<Duration>>,
+}
+
+impl Opening {
+    /// What it waits for.
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Tells a request what was reached since a request was last told: a connection counts once.
+    pub(super) fn tell(&self, progress: &Progress) {
+        if let Some(took) = self.connecting.take() {
+            progress.resolved(self.resolving.get());
+            progress.connected(took);
+        }
+        if let Some(took) = self.securing.take() {
+            progress.secured(took);
+        }
+    }
+
+    /// Whether there is a connection, and no request has been told.
+    pub(super) fn is_untold(&self) -> bool {
+        self.connecting.get().is_some()
     }
 }
 

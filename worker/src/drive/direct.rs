@@ -5,8 +5,9 @@
 //! while a long body is still on its way to it.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::buffers::{Buffers, Loan};
 use super::classify::classify;
-use super::connect::Connector;
+use super::connect::{Connector, Opening};
 use super::endpoint::Origin;
 use super::h1::{End, Heads, Reader, Request, Unsent, too_large};
 use super::pool::Pool;
@@ -27,11 +28,17 @@ use super::stream::{NotSent, Stream};
 use super::tls::TlsOptions;
 use super::{Answer, Body, Driver, Endpoint, Failure, IDLE_LIMIT, Phase, Progress};
 
+/// What a connection may take to open before a request looks for one that is free. In most networks it is there by then, and
+/// taking another's place would only leave one more connection that nobody needs.
+const PATIENCE: Duration = Duration::from_millis(2);
+
 /// The driver for HTTP/1.1.
 #[derive(Default)]
 pub(super) struct Direct {
-    connector: Connector,
-    pool: Pool<Stream>,
+    connector: Rc<Connector>,
+    pool: Rc<Pool<Stream>>,
+    /// Connections that were finished without the request that began them, and that no request has been told of.
+    untold: Rc<RefCell<VecDeque<Rc<Opening>>>>,
     buffers: Rc<Buffers>,
     heads: Heads,
     /// Where requests are put together.
@@ -41,7 +48,7 @@ pub(super) struct Direct {
 impl Direct {
     /// A driver without connections.
     pub(super) fn new(tls: TlsOptions) -> Self {
-        Self { connector: Connector::new(tls), ..Self::default() }
+        Self { connector: Rc::new(Connector::new(tls)), ..Self::default() }
     }
 
     /// Sets up TLS ahead of the first request.
@@ -65,6 +72,52 @@ impl Direct {
             }
         }
         None
+    }
+
+    /// A new connection, or one that is free before that is open, and whether it was that.
+    async fn connection(&self, origin: &Origin, progress: &Progress) -> Result<(Stream, bool), Failure> {
+        let opening = Rc::new(Opening::default());
+        let connector = Rc::clone(&self.connector);
+        let mut attempt = Box::pin(connector.open(origin.clone(), Rc::clone(&opening)));
+        let mut patience = pin!(tokio::time::sleep(PATIENCE));
+        let mut waiting = None;
+        let free = poll_fn(|cx| {
+            if waiting.is_none() && patience.as_mut().poll(cx).is_ready() {
+                progress.tick();
+                if let Some(stream) = self.kept(origin, progress) {
+                    return Poll::Ready(Ok(Err(stream)));
+                }
+                waiting = Some(self.pool.wait(origin));
+            }
+            while let Some(Poll::Ready((mut stream, since))) = waiting.as_mut().map(|line| line.poll(cx)) {
+                if stream.is_quiet(Clock::now().since(since)) {
+                    return Poll::Ready(Ok(Err(stream)));
+                }
+            }
+            let opened = attempt.as_mut().poll(cx);
+            progress.enter(opening.phase());
+            opening.tell(progress);
+            opened.map_ok(Ok)
+        })
+        .await?;
+        match free {
+            Ok(new) => Ok((new, false)),
+            Err(free) => {
+                let (pool, untold) = (Rc::clone(&self.pool), Rc::clone(&self.untold));
+                let origin = origin.clone();
+                tokio::task::spawn_local(async move {
+                    // Nobody waits for it any more, so it gets as long as it would then be kept.
+                    let opened = tokio::time::timeout(IDLE_LIMIT, attempt).await;
+                    if opening.is_untold() {
+                        untold.borrow_mut().push_back(opening);
+                    }
+                    if let Ok(Ok(stream)) = opened {
+                        pool.put(&origin, Clock::now(), IDLE_LIMIT, stream);
+                    }
+                });
+                Ok((free, true))
+            }
+        }
     }
 
     /// Begins to send a request; what a socket does not take at once is left to the exchange.
@@ -141,12 +194,10 @@ impl Driver for Direct {
         progress: &Progress,
     ) -> Result<Answer, Failure> {
         let (mut stream, mut unsent) = loop {
-            let kept = self.kept(&endpoint.origin, progress);
-            let reused = kept.is_some();
-            let mut stream = match kept {
-                Some(stream) => stream,
+            let (mut stream, reused) = match self.kept(&endpoint.origin, progress) {
+                Some(stream) => (stream, true),
                 // Boxed: rare, and large.
-                None => Box::pin(self.connector.open(&endpoint.origin, progress)).await?,
+                None => Box::pin(self.connection(&endpoint.origin, progress)).await?,
             };
             progress.enter(Phase::Head);
             match poll_fn(|cx| Poll::Ready(self.begin(cx, &mut stream, endpoint, body))).await {
@@ -156,6 +207,9 @@ impl Driver for Direct {
                 Err(NotSent { error, .. }) => return Err(classify(&error, true)),
             }
         };
+        if let Some(opening) = self.untold.borrow_mut().pop_front() {
+            opening.tell(progress);
+        }
         let mut reader = Reader::new(limit, endpoint.method == http::Method::HEAD);
         let (end, loan) =
             poll_fn(|cx| self.poll_answer(cx, &mut stream, &mut unsent, &mut reader, progress)).await?;

@@ -1,6 +1,11 @@
-//! Idle connections of one load thread, by origin, the youngest first.
+//! Connections of one load thread that are free, by origin, the youngest first, and who waits for one.
+//!
+//! A connection that becomes free goes to whoever has waited longest; idle ones are left only where nobody waits.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use fluxfleet_proto::clock::Mono;
@@ -15,18 +20,32 @@ struct Idle<C> {
     until: Mono,
 }
 
-/// Idle connections of one origin, the youngest last.
-type Kept<C> = (Origin, Vec<Idle<C>>);
+/// The connections of one origin.
+struct Kept<C> {
+    origin: Origin,
+    /// The youngest last.
+    idle: Vec<Idle<C>>,
+    /// By their numbers, which grow: the oldest first.
+    waiting: BTreeMap<u64, Rc<Place<C>>>,
+}
 
-/// Keeps what is idle. `C` is the connection.
+/// Where somebody waits.
+struct Place<C> {
+    given: Cell<Option<Idle<C>>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// Keeps what is free. `C` is the connection.
 pub(super) struct Pool<C> {
     // Few origins, often one: a scan beats hashing.
     origins: RefCell<Vec<Kept<C>>>,
+    /// Of the next one who waits.
+    next: Cell<u64>,
 }
 
 impl<C> Default for Pool<C> {
     fn default() -> Self {
-        Self { origins: RefCell::default() }
+        Self { origins: RefCell::default(), next: Cell::default() }
     }
 }
 
@@ -35,8 +54,8 @@ impl<C> Pool<C> {
     /// any more are dropped on the way.
     pub(super) fn take(&self, origin: &Origin, now: Mono) -> Option<(C, Duration)> {
         let mut origins = self.origins.borrow_mut();
-        let (_, kept) = origins.iter_mut().find(|(o, _)| o == origin)?;
-        while let Some(Idle { connection, since, until }) = kept.pop() {
+        let kept = origins.iter_mut().find(|kept| kept.origin == *origin)?;
+        while let Some(Idle { connection, since, until }) = kept.idle.pop() {
             if now <= until {
                 return Some((connection, now.since(since)));
             }
@@ -44,20 +63,76 @@ impl<C> Pool<C> {
         None
     }
 
-    /// Keeps a connection that is idle from `now` on, for at most `limit`.
+    /// Keeps a connection that is free from `now` on, for at most `limit`.
     pub(super) fn put(&self, origin: &Origin, now: Mono, limit: Duration, connection: C) {
-        let mut origins = self.origins.borrow_mut();
-        let at = origins.iter().position(|(o, _)| o == origin).unwrap_or_else(|| {
-            origins.push((origin.clone(), Vec::new()));
-            origins.len() - 1
+        self.give(origin, Idle { connection, since: now, until: now + limit });
+    }
+
+    fn give(&self, origin: &Origin, idle: Idle<C>) {
+        self.of(origin, |kept| match kept.waiting.pop_first() {
+            None => kept.idle.push(idle),
+            Some((_, place)) => {
+                place.given.set(Some(idle));
+                if let Some(waker) = place.waker.take() {
+                    waker.wake();
+                }
+            }
         });
-        origins[at].1.push(Idle { connection, since: now, until: now + limit });
+    }
+
+    /// Gets in line for a connection that becomes free.
+    pub(super) fn wait<'a>(&'a self, origin: &'a Origin) -> Waiting<'a, C> {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        let place = Rc::new(Place { given: Cell::new(None), waker: RefCell::new(None) });
+        Waiting { pool: self, origin, number, place }
     }
 
     /// Drops what has been idle for too long.
     pub(super) fn sweep(&self, now: Mono) {
-        for (_, kept) in self.origins.borrow_mut().iter_mut() {
-            kept.retain(|idle| now <= idle.until);
+        for kept in self.origins.borrow_mut().iter_mut() {
+            kept.idle.retain(|idle| now <= idle.until);
+        }
+    }
+
+    fn of<T>(&self, origin: &Origin, with: impl FnOnce(&mut Kept<C>) -> T) -> T {
+        let mut origins = self.origins.borrow_mut();
+        let at = origins.iter().position(|kept| kept.origin == *origin).unwrap_or_else(|| {
+            origins.push(Kept { origin: origin.clone(), idle: Vec::new(), waiting: BTreeMap::new() });
+            origins.len() - 1
+        });
+        with(&mut origins[at])
+    }
+}
+
+/// Somebody who waits for a connection. Whoever goes before one came leaves the line, and what came too late for them
+/// goes to the next.
+pub(super) struct Waiting<'a, C> {
+    pool: &'a Pool<C>,
+    origin: &'a Origin,
+    number: u64,
+    place: Rc<Place<C>>,
+}
+
+impl<C> Waiting<'_, C> {
+    /// A connection, and since when it is free. May be asked again, as one who has waited as long as before.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(C, Mono)> {
+        if let Some(Idle { connection, since, .. }) = self.place.given.take() {
+            return Poll::Ready((connection, since));
+        }
+        self.place.waker.replace(Some(cx.waker().clone()));
+        self.pool.of(self.origin, |kept| {
+            kept.waiting.entry(self.number).or_insert_with(|| Rc::clone(&self.place));
+        });
+        Poll::Pending
+    }
+}
+
+impl<C> Drop for Waiting<'_, C> {
+    fn drop(&mut self) {
+        self.pool.of(self.origin, |kept| kept.waiting.remove(&self.number));
+        if let Some(idle) = self.place.given.take() {
+            self.pool.give(self.origin, idle);
         }
     }
 }
@@ -84,6 +159,31 @@ mod tests {
         assert_eq!(take(7000), None);
         pool.put(&origin, at(7000), limit, "young");
         assert_eq!(take(11_001), None);
+    }
+
+    #[test]
+    fn what_becomes_free_goes_to_whoever_has_waited_longest() {
+        let pool = Pool::default();
+        let origin = Origin { secure: false, host: "gpu".into(), port: 80 };
+        let now = Mono::from_nanos(0);
+        let put = |name| pool.put(&origin, now, Duration::from_secs(4), name);
+        let cx = &mut Context::from_waker(Waker::noop());
+        let [mut first, mut second, mut third] = [(); 3].map(|()| pool.wait(&origin));
+        assert!([&mut first, &mut second, &mut third].into_iter().all(|w| w.poll(cx).is_pending()));
+        put("a");
+        assert!(pool.take(&origin, now).is_none(), "it is not idle");
+        assert!(second.poll(cx).is_pending());
+        assert_eq!(first.poll(cx), Poll::Ready(("a", now)));
+        // That one was no good: it goes on waiting, before those who came later.
+        assert!(first.poll(cx).is_pending());
+        put("b");
+        // Too late for the one it was meant for.
+        drop(first);
+        assert_eq!(second.poll(cx), Poll::Ready(("b", now)));
+        drop(second);
+        drop(third);
+        put("c");
+        assert_eq!(pool.take(&origin, now).map(|(name, _)| name), Some("c"), "nobody waits any more");
     }
 
     #[test]

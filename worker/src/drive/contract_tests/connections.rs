@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fluxfleet_proto::failure::FailureKind;
 
-use super::rig::{OK, Rig, word};
+use super::rig::{HeldUp, OK, Rig, word};
 use crate::drive::{Driver, IDLE_LIMIT};
 
 /// A server that would answer any number of requests on each connection with these bytes, and tells which
@@ -197,6 +197,52 @@ pub(super) async fn connections_of_requests_in_flight_all_count(rig: Rig<impl Dr
     });
     let ended = futures_util::future::join_all((0..20).map(|_| rig.post(address))).await;
     assert_eq!(ended.iter().map(|(_, progress)| progress.connections()).sum::<u32>(), 20);
+}
+
+pub(super) async fn a_request_takes_what_becomes_free_before_its_own_connection_is_open(
+    rig: Rig<impl Driver>,
+) {
+    let (asked, requests) = mpsc::channel();
+    let (answer, answers) = mpsc::channel();
+    let answers = std::sync::Mutex::new(answers);
+    let server = HeldUp::new(rig.secure, move |number, mut wire| {
+        while wire.read_request().is_some() {
+            asked.send(number).unwrap();
+            if number == 0 {
+                answers.lock().unwrap().recv().unwrap();
+            }
+            wire.write_all(OK).unwrap();
+        }
+    });
+    let held_up = async {
+        assert_eq!(word(&requests).await, 0);
+        // From here on an attempt to connect is not answered, and made again after a second.
+        let places = server.fill().await;
+        let second = async {
+            let (answer, progress) = rig.post(server.address).await;
+            assert_eq!(answer.unwrap().status.as_u16(), 200);
+            progress.connections()
+        };
+        let service = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            answer.send(()).unwrap();
+            assert_eq!(word(&requests).await, 0, "the second request came on the first one's connection");
+            answer.send(()).unwrap();
+        };
+        let (connections, ()) = tokio::join!(second, service);
+        assert_eq!(connections, 0);
+        drop(places);
+    };
+    tokio::join!(rig.answer(server.address), held_up);
+    // What the second request began is finished without it, and counts with another one.
+    server.go_on();
+    (0..9).for_each(|_| answer.send(()).unwrap());
+    let mut connections = 0;
+    while connections == 0 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        connections = rig.post(server.address).await.1.connections();
+    }
+    assert_eq!(connections, 1);
 }
 
 pub(super) async fn a_name_that_is_looked_up_is_part_of_what_a_connection_took(rig: Rig<impl Driver>) {

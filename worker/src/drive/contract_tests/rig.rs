@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, mpsc};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -150,21 +150,83 @@ pub(super) fn server(secure: bool, serve: impl Fn(usize, Wire) + Send + Sync + '
     let serve = Arc::new(serve);
     std::thread::spawn(move || {
         for (number, stream) in listener.incoming().enumerate() {
-            let serve = Arc::clone(&serve);
-            let stream = stream.unwrap();
-            stream.set_nodelay(true).unwrap();
-            std::thread::spawn(move || {
-                let wire = if secure {
-                    let session = ServerConnection::new(Arc::clone(&IDENTITY.server)).unwrap();
-                    Wire::Tls(Box::new(StreamOwned::new(session, stream)))
-                } else {
-                    Wire::Plain(stream)
-                };
-                serve(number, wire);
-            });
+            serve_one(secure, number, stream.unwrap(), &serve);
         }
     });
     address
+}
+
+fn serve_one(
+    secure: bool,
+    number: usize,
+    stream: TcpStream,
+    serve: &Arc<impl Fn(usize, Wire) + Send + Sync + 'static>,
+) {
+    let serve = Arc::clone(serve);
+    stream.set_nodelay(true).unwrap();
+    std::thread::spawn(move || {
+        let wire = if secure {
+            let session = ServerConnection::new(Arc::clone(&IDENTITY.server)).unwrap();
+            Wire::Tls(Box::new(StreamOwned::new(session, stream)))
+        } else {
+            Wire::Plain(stream)
+        };
+        serve(number, wire);
+    });
+}
+
+/// A socket that listens, whose system keeps no more than one or two connections that nobody has accepted.
+fn narrow() -> tokio::net::TcpListener {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    socket.listen(1).unwrap()
+}
+
+/// Connections until no more of them are answered.
+async fn fill(address: SocketAddr) -> Vec<tokio::net::TcpStream> {
+    let mut queued = Vec::new();
+    let short = Duration::from_millis(50);
+    while let Ok(Ok(stream)) = tokio::time::timeout(short, tokio::net::TcpStream::connect(address)).await {
+        queued.push(stream);
+        assert!(queued.len() < 100, "the queue is bounded");
+    }
+    queued
+}
+
+/// A server that accepts one connection, and no more until it is told to.
+pub(super) struct HeldUp {
+    pub(super) address: SocketAddr,
+    go_on: mpsc::Sender<()>,
+}
+
+impl HeldUp {
+    /// See [`server`].
+    pub(super) fn new(secure: bool, serve: impl Fn(usize, Wire) + Send + Sync + 'static) -> Self {
+        let listener = narrow().into_std().unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (go_on, told) = mpsc::channel();
+        let serve = Arc::new(serve);
+        std::thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                serve_one(secure, number, stream.unwrap(), &serve);
+                if number == 0 {
+                    told.recv().unwrap();
+                }
+            }
+        });
+        Self { address, go_on }
+    }
+
+    /// Sees to it that no attempt to connect is answered any more. What is returned holds the places.
+    pub(super) async fn fill(&self) -> impl Sized {
+        fill(self.address).await
+    }
+
+    /// Accepts connections again.
+    pub(super) fn go_on(&self) {
+        self.go_on.send(()).unwrap();
+    }
 }
 
 /// A driver, and whether its servers speak TLS.
@@ -264,27 +326,19 @@ pub(in crate::drive) struct Silent {
 impl Silent {
     /// Fills the queue of a socket that nobody accepts from: attempts beyond it are not answered.
     pub(in crate::drive) async fn new() -> Self {
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(1).unwrap();
+        let listener = narrow();
         let address = listener.local_addr().unwrap();
-        let mut queued = Vec::new();
-        let short = Duration::from_millis(50);
-        while let Ok(Ok(stream)) = tokio::time::timeout(short, tokio::net::TcpStream::connect(address)).await
-        {
-            queued.push(stream);
-            assert!(queued.len() < 100, "the queue is bounded");
-        }
+        let queued = fill(address).await;
         Self { address, _listener: listener, _queued: queued }
     }
 }
 
 /// Waits for a server's word without holding up the load thread.
-pub(super) async fn word<T: Send + 'static>(words: &std::sync::mpsc::Receiver<T>) -> T {
+pub(super) async fn word<T: Send + 'static>(words: &mpsc::Receiver<T>) -> T {
     loop {
         match words.try_recv() {
             Ok(word) => return word,
-            Err(std::sync::mpsc::TryRecvError::Empty) => tokio::time::sleep(Duration::from_millis(1)).await,
+            Err(mpsc::TryRecvError::Empty) => tokio::time::sleep(Duration::from_millis(1)).await,
             Err(e) => panic!("the server has gone: {e}"),
         }
     }
