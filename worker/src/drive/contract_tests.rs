@@ -68,6 +68,7 @@ contract! {
         connections::what_a_new_connection_took_is_known,
         connections::connections_of_requests_in_flight_all_count,
         connections::a_request_takes_what_becomes_free_before_its_own_connection_is_open,
+        connections::a_connection_that_was_begun_for_a_request_counts_with_another,
         connections::a_name_that_is_looked_up_is_part_of_what_a_connection_took,
         failures::a_connection_cut_before_the_answer_is_disconnected,
         failures::a_connection_cut_within_the_body_is_disconnected,

@@ -32,6 +32,11 @@ use super::{Answer, Body, Driver, Endpoint, Failure, IDLE_LIMIT, Phase, Progress
 /// taking another's place would only leave one more connection that nobody needs.
 const PATIENCE: Duration = Duration::from_millis(2);
 
+/// An attempt to connect that is not answered by then was lost: systems make it again after a second (RFC 6298, section 2).
+/// When nobody waits for it any more, it is better given up before: many of them again at once are more than there is
+/// room for, and then a service's system may answer some and forget them, which nobody notices until a request is lost.
+const LOST: Duration = Duration::from_millis(900);
+
 /// The driver for HTTP/1.1.
 #[derive(Default)]
 pub(super) struct Direct {
@@ -76,7 +81,9 @@ impl Direct {
 
     /// A new connection, or one that is free before that is open, and whether it was that.
     async fn connection(&self, origin: &Origin, progress: &Progress) -> Result<(Stream, bool), Failure> {
+        let began = tokio::time::Instant::now();
         let opening = Rc::new(Opening::default());
+        let told = Told { opening: &opening, progress };
         let connector = Rc::clone(&self.connector);
         let mut attempt = Box::pin(connector.open(origin.clone(), Rc::clone(&opening)));
         let mut patience = pin!(tokio::time::sleep(PATIENCE));
@@ -96,22 +103,22 @@ impl Direct {
             }
             let opened = attempt.as_mut().poll(cx);
             progress.enter(opening.phase());
-            opening.tell(progress);
             opened.map_ok(Ok)
         })
         .await?;
         match free {
             Ok(new) => Ok((new, false)),
             Err(free) => {
+                // Another request is told, when it is known what became of it.
+                std::mem::forget(told);
                 let (pool, untold) = (Rc::clone(&self.pool), Rc::clone(&self.untold));
                 let origin = origin.clone();
                 tokio::task::spawn_local(async move {
-                    // Nobody waits for it any more, so it gets as long as it would then be kept.
-                    let opened = tokio::time::timeout(IDLE_LIMIT, attempt).await;
+                    let opened = finish(attempt, &opening, began).await;
                     if opening.is_untold() {
                         untold.borrow_mut().push_back(opening);
                     }
-                    if let Ok(Ok(stream)) = opened {
+                    if let Some(stream) = opened {
                         pool.put(&origin, Clock::now(), IDLE_LIMIT, stream);
                     }
                 });
@@ -182,6 +189,34 @@ impl Direct {
                 return Poll::Ready(Ok((end, loan)));
             }
         }
+    }
+}
+
+/// Tells the request that waits for a connection what has become of it, wherever the request is cut off.
+struct Told<'a> {
+    opening: &'a Opening,
+    progress: &'a Progress,
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.opening.tell(self.progress);
+    }
+}
+
+/// Opens a connection, begun then, that nobody waits for any more.
+async fn finish(
+    mut attempt: Pin<Box<impl Future<Output = Result<Stream, Failure>>>>,
+    opening: &Opening,
+    began: tokio::time::Instant,
+) -> Option<Stream> {
+    match tokio::time::timeout_at(began + LOST, attempt.as_mut()).await {
+        Ok(opened) => opened.ok(),
+        // A handshake is the service's own work, which may take it longer when it is busy.
+        Err(_) if opening.phase() == Phase::Securing => {
+            tokio::time::timeout(IDLE_LIMIT, attempt).await.ok()?.ok()
+        }
+        Err(_) => None,
     }
 }
 

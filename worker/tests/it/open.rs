@@ -179,6 +179,30 @@ fn a_stall_shows_in_full_even_if_most_of_those_it_held_up_were_not_in_flight() {
 }
 
 #[test]
+fn a_service_that_stands_still_as_a_whole_costs_no_request_more_than_the_stall() {
+    let start = Arc::new(OnceLock::<Mono>::new());
+    let begun = Arc::clone(&start);
+    // While it stands still nobody accepts, and its system drops whatever attempts there is no room for. They are made
+    // again after a second: whoever waited for theirs would wait that long, however short the rest of the stall is.
+    let server = server::start_with_queue(8, move |_| {
+        let (from, to) = (*begun.get().unwrap() + ms(1000), *begun.get().unwrap() + ms(3000));
+        let now = Clock::now();
+        if (from..to).contains(&now) {
+            std::thread::sleep(to.since(now));
+        }
+        std::future::ready(server::json(200, IMAGE))
+    });
+    // One thread: of two attempts at once for a last place the system may lose one that it has answered already.
+    let outcome = run_with(constant(&server, 500, 2000, 1), |handle| {
+        handle.start(*start.get_or_init(|| Clock::now() + ms(20)));
+    });
+    assert_eq!((outcome.tally.items_ok, server.requests()), (2000, 2000));
+    let slow = slow(&outcome.tally.response_time, 900);
+    // Meant to start in the stall's first 1100 ms: 550, give or take what the machine took; and not all 1000.
+    assert!((500..800).contains(&slow), "{slow}");
+}
+
+#[test]
 fn arrivals_that_wait_for_a_place_until_the_time_is_up_are_not_sent() {
     let server = server::start_async(|_| async {
         tokio::time::sleep(ms(50)).await;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use fluxfleet_proto::failure::FailureKind;
 
-use super::rig::{HeldUp, OK, Rig, word};
-use crate::drive::{Driver, IDLE_LIMIT};
+use super::rig::{Full, OK, Rig, word};
+use crate::drive::{Driver, IDLE_LIMIT, Progress};
 
 /// A server that would answer any number of requests on each connection with these bytes, and tells which
 /// connection each came by.
@@ -205,44 +205,66 @@ pub(super) async fn a_request_takes_what_becomes_free_before_its_own_connection_
     let (asked, requests) = mpsc::channel();
     let (answer, answers) = mpsc::channel();
     let answers = std::sync::Mutex::new(answers);
-    let server = HeldUp::new(rig.secure, move |number, mut wire| {
+    let server = Full::new(rig.secure, move |number, mut wire| {
+        while wire.read_request().is_some() {
+            asked.send(number).unwrap();
+            answers.lock().unwrap().recv().unwrap();
+            wire.write_all(OK).unwrap();
+        }
+    });
+    let meanwhile = async {
+        assert_eq!(word(&requests).await, 0);
+        let _places = server.fill().await;
+        let service = async {
+            // Whoever wants to connect waits by now, and would for a second.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            answer.send(()).unwrap();
+            assert_eq!(word(&requests).await, 0, "it came on the first one's connection");
+            answer.send(()).unwrap();
+        };
+        let ((second, progress), ()) = tokio::join!(rig.post(server.address), service);
+        assert_eq!((second.unwrap().status.as_u16(), progress.connections()), (200, 0));
+    };
+    tokio::join!(rig.answer(server.address), meanwhile);
+}
+
+pub(super) async fn a_connection_that_was_begun_for_a_request_counts_with_another(rig: Rig<impl Driver>) {
+    let (asked, requests) = mpsc::channel();
+    let (go, gone) = mpsc::channel();
+    let gone = std::sync::Mutex::new(gone);
+    let address = rig.server(move |number, mut wire| {
+        if number > 0 {
+            // Over TLS the handshake waits with it.
+            gone.lock().unwrap().recv().unwrap();
+        }
         while wire.read_request().is_some() {
             asked.send(number).unwrap();
             if number == 0 {
-                answers.lock().unwrap().recv().unwrap();
+                std::thread::sleep(Duration::from_millis(30));
             }
             wire.write_all(OK).unwrap();
         }
     });
-    let held_up = async {
+    let meanwhile = async {
         assert_eq!(word(&requests).await, 0);
-        // From here on an attempt to connect is not answered, and made again after a second.
-        let places = server.fill().await;
-        let second = async {
-            let (answer, progress) = rig.post(server.address).await;
-            assert_eq!(answer.unwrap().status.as_u16(), 200);
-            progress.connections()
-        };
-        let service = async {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            answer.send(()).unwrap();
-            assert_eq!(word(&requests).await, 0, "the second request came on the first one's connection");
-            answer.send(()).unwrap();
-        };
-        let (connections, ()) = tokio::join!(second, service);
-        assert_eq!(connections, 0);
-        drop(places);
+        if rig.secure {
+            // Not one of the two waits for the handshake.
+            let second = rig.post(address).await.1;
+            go.send(()).unwrap();
+            second
+        } else {
+            go.send(()).unwrap();
+            rig.post(address).await.1
+        }
     };
-    tokio::join!(rig.answer(server.address), held_up);
-    // What the second request began is finished without it, and counts with another one.
-    server.go_on();
-    (0..9).for_each(|_| answer.send(()).unwrap());
-    let mut connections = 0;
-    while connections == 0 {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        connections = rig.post(server.address).await.1.connections();
+    let ((_, first), second) = tokio::join!(rig.post(address), meanwhile);
+    let mut told = vec![first, second];
+    while told.iter().map(Progress::connections).sum::<u32>() < 2 {
+        told.push(rig.post(address).await.1);
     }
-    assert_eq!(connections, 1);
+    let secured = told.iter().filter(|progress| progress.securing().is_some()).count();
+    assert_eq!(rig.secure, secured > 0);
+    assert_eq!(rig.post(address).await.1.connections(), 0, "each of the two counts once");
 }
 
 pub(super) async fn a_name_that_is_looked_up_is_part_of_what_a_connection_took(rig: Rig<impl Driver>) {

@@ -193,39 +193,26 @@ async fn fill(address: SocketAddr) -> Vec<tokio::net::TcpStream> {
     queued
 }
 
-/// A server that accepts one connection, and no more until it is told to.
-pub(super) struct HeldUp {
+/// A server that accepts one connection and no other.
+pub(super) struct Full {
     pub(super) address: SocketAddr,
-    go_on: mpsc::Sender<()>,
+    _listener: TcpListener,
 }
 
-impl HeldUp {
+impl Full {
     /// See [`server`].
     pub(super) fn new(secure: bool, serve: impl Fn(usize, Wire) + Send + Sync + 'static) -> Self {
         let listener = narrow().into_std().unwrap();
         listener.set_nonblocking(false).unwrap();
         let address = listener.local_addr().unwrap();
-        let (go_on, told) = mpsc::channel();
-        let serve = Arc::new(serve);
-        std::thread::spawn(move || {
-            for (number, stream) in listener.incoming().enumerate() {
-                serve_one(secure, number, stream.unwrap(), &serve);
-                if number == 0 {
-                    told.recv().unwrap();
-                }
-            }
-        });
-        Self { address, go_on }
+        let first = listener.try_clone().unwrap();
+        std::thread::spawn(move || serve_one(secure, 0, first.accept().unwrap().0, &Arc::new(serve)));
+        Self { address, _listener: listener }
     }
 
     /// Sees to it that no attempt to connect is answered any more. What is returned holds the places.
     pub(super) async fn fill(&self) -> impl Sized {
         fill(self.address).await
-    }
-
-    /// Accepts connections again.
-    pub(super) fn go_on(&self) {
-        self.go_on.send(()).unwrap();
     }
 }
 

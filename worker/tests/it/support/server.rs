@@ -50,8 +50,19 @@ pub(crate) fn start(answer: impl Fn(&Seen) -> Response<Body> + Send + Sync + 'st
     start_async(move |seen| std::future::ready(answer(&seen)))
 }
 
+/// Connections that may wait to be accepted, where nobody asks for other than the usual.
+const QUEUE: u32 = 1024;
+
 /// Starts a server whose answers may take their time.
 pub(crate) fn start_async<F>(answer: impl Fn(Seen) -> F + Send + Sync + 'static) -> Server
+where
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    start_with_queue(QUEUE, answer)
+}
+
+/// Starts a server whose system lets about `queue` connections wait to be accepted. One thread does everything.
+pub(crate) fn start_with_queue<F>(queue: u32, answer: impl Fn(Seen) -> F + Send + Sync + 'static) -> Server
 where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
@@ -71,7 +82,11 @@ where
             answer(request).await
         }
     };
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let listener = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        socket.listen(queue).unwrap()
+    });
     let address = listener.local_addr().unwrap();
     runtime.spawn(async move {
         axum::serve(listener, axum::Router::new().fallback(handler)).await.unwrap();
