@@ -14,34 +14,38 @@ use crate::record::Recorder;
 
 /// Time between two looks.
 const PACE: Duration = Duration::from_millis(10);
-/// Time between two looks at whether the load's own alarms ring still.
+/// Time between two looks while the load's own alarm rings often enough.
 const REST: Duration = Duration::from_millis(100);
 
 /// The looks of one load thread.
 #[derive(Debug)]
 pub(super) struct Probe {
     next: Cell<Mono>,
-    /// The load's own alarm has rung.
-    rung: Cell<bool>,
+    /// Looks that the load's own alarm was good for, of late.
+    heard: Cell<u32>,
 }
 
 impl Probe {
     /// The first look is due at once.
     pub(super) fn new() -> Self {
-        Self { next: Cell::new(Clock::now()), rung: Cell::new(false) }
+        Self { next: Cell::new(Clock::now()), heard: Cell::new(0) }
     }
 
     /// The load's own alarm rang.
     pub(super) fn heard(&self, rung: Rung, recorder: &RefCell<Recorder>) {
-        self.rung.set(true);
-        self.look(rung, recorder);
+        if self.look(rung, recorder) {
+            self.heard.set(self.heard.get() + 1);
+        }
     }
 
-    fn look(&self, Rung { at, late }: Rung, recorder: &RefCell<Recorder>) {
-        if at >= self.next.get() {
+    /// Whether a look was due.
+    fn look(&self, Rung { at, late }: Rung, recorder: &RefCell<Recorder>) -> bool {
+        let due = at >= self.next.get();
+        if due {
             recorder.borrow_mut().polled(late);
             self.next.set(at + PACE);
         }
+        due
     }
 
     /// Sees to it that there are looks where the load has no alarm that rings. Goes on until it is dropped.
@@ -57,7 +61,9 @@ impl Probe {
                 }
             };
             self.look(rung, recorder);
-            pace = if self.rung.take() { REST } else { PACE };
+            // Half of those that were due, at least.
+            let enough = 2 * self.heard.take() * PACE >= pace;
+            pace = if enough { REST } else { PACE };
         }
     }
 }

@@ -8,7 +8,6 @@
 //! The answers of one service mostly have one form: the same keys in the same order, with other texts and numbers. The
 //! form of the last one is remembered. Where it fits, what its keys mean is known, and only what differs is looked at.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -16,8 +15,7 @@ use fluxfleet_proto::units::Micros;
 
 use super::document::is_evidence;
 use super::job::State;
-use super::peek::Peek;
-use super::plain::{Rest, Value};
+use super::plain::{Rest, Value, ascii};
 
 /// Longest body looked at: in longer ones the time goes into bytes, and there the reader is fast.
 const LONGEST: usize = 4096;
@@ -110,7 +108,7 @@ impl Seen {
             }
             (Meaning::State, Value::Text(state)) if State::of(ascii(state)?) != State::Failed => {}
             (Meaning::Time, value) => {
-                let (there, time) = seconds(value)?;
+                let (there, time) = value.seconds()?;
                 self.evidence |= there;
                 self.generation_time = time;
             }
@@ -192,55 +190,6 @@ impl Form {
         }
         seen.item().filter(|_| rest.peek().is_none())
     }
-}
-
-/// Whether there is anything in a `generation_time`, and the duration in it. `None` says nothing.
-fn seconds(value: Value<'_>) -> Option<(bool, Option<Micros>)> {
-    let (Value::Text(spelled) | Value::Number(spelled)) = value else { return None };
-    if let Some(micros) = plain_seconds(spelled) {
-        return Some((true, Some(micros)));
-    }
-    let value = match value {
-        Value::Number(number) => Peek::Number(ascii(number)?.parse().ok()?),
-        _ => Peek::Text(Cow::Borrowed(ascii(spelled)?)),
-    };
-    Some((value.is_there(), value.seconds()))
-}
-
-/// A duration spelled with few digits, such as `1.72s`, `1720ms` or `2`, worked out in whole numbers. `None` says
-/// nothing. Rounded to microseconds as floats round it, the reader comes to the same: so few digits leave nothing to
-/// round.
-fn plain_seconds(spelled: &[u8]) -> Option<Micros> {
-    let (number, places) = match spelled {
-        [seconds @ .., b'm', b's'] => (seconds, 3_u32),
-        [seconds @ .., b's'] => (seconds, 6),
-        _ => (spelled, 6),
-    };
-    if number.len() > 13 {
-        return None;
-    }
-    let (mut value, mut digits, mut decimals) = (0_u64, 0, None);
-    for &b in number {
-        match b {
-            b'0'..=b'9' => {
-                value = value * 10 + u64::from(b - b'0');
-                digits += 1;
-                decimals = decimals.map(|n| n + 1);
-            }
-            b'.' if digits > 0 && decimals.is_none() => decimals = Some(0),
-            _ => return None,
-        }
-    }
-    if digits == 0 || digits > 12 || decimals == Some(0) {
-        return None;
-    }
-    let micros = value * 10_u64.pow(places.checked_sub(decimals.unwrap_or(0))?);
-    // Beyond a year it is for the reader to say what that means.
-    (micros <= 30_000_000_000_000).then_some(Micros(micros))
-}
-
-fn ascii(text: &[u8]) -> Option<&str> {
-    std::str::from_utf8(text).ok()
 }
 
 #[cfg(test)]
@@ -333,13 +282,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn few_digits_come_to_what_floats_come_to(spelled in "[0-9]{0,8}(\\.[0-9]{0,8})?(s|ms|)") {
-            if let Some(plain) = plain_seconds(spelled.as_bytes()) {
-                prop_assert_eq!(Peek::Text(Cow::Borrowed(&spelled)).seconds(), Some(plain));
-            }
-        }
-
         #[test]
         fn what_is_seen_of_one_form_is_what_the_reader_reads(
             keys in proptest::collection::vec("error|success|status|message|url|generation_time|seed", 1..6),

@@ -2,6 +2,12 @@
 //!
 //! Whatever is not that plain, or no JSON, is `None`.
 
+use std::borrow::Cow;
+
+use fluxfleet_proto::units::Micros;
+
+use super::peek::Peek;
+
 /// A value without parts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value<'a> {
@@ -12,6 +18,58 @@ pub(super) enum Value<'a> {
     Text(&'a [u8]),
     /// As it is spelled.
     Number(&'a [u8]),
+}
+
+impl Value<'_> {
+    /// Whether there is anything in it, as a duration, and the duration. `None` says nothing.
+    pub(super) fn seconds(self) -> Option<(bool, Option<Micros>)> {
+        let (Self::Text(spelled) | Self::Number(spelled)) = self else { return None };
+        if let Some(micros) = plain_seconds(spelled) {
+            return Some((true, Some(micros)));
+        }
+        let value = match self {
+            Self::Number(number) => Peek::Number(ascii(number)?.parse().ok()?),
+            _ => Peek::Text(Cow::Borrowed(ascii(spelled)?)),
+        };
+        Some((value.is_there(), value.seconds()))
+    }
+}
+
+/// A duration spelled with few digits, such as `1.72s`, `1720ms` or `2`, worked out in whole numbers. `None` says
+/// nothing. Rounded to microseconds as floats round it, the reader comes to the same: so few digits leave nothing to
+/// round.
+fn plain_seconds(spelled: &[u8]) -> Option<Micros> {
+    let (number, places) = match spelled {
+        [seconds @ .., b'm', b's'] => (seconds, 3_u32),
+        [seconds @ .., b's'] => (seconds, 6),
+        _ => (spelled, 6),
+    };
+    if number.len() > 13 {
+        return None;
+    }
+    let (mut value, mut digits, mut decimals) = (0_u64, 0, None);
+    for &b in number {
+        match b {
+            b'0'..=b'9' => {
+                value = value * 10 + u64::from(b - b'0');
+                digits += 1;
+                decimals = decimals.map(|n| n + 1);
+            }
+            b'.' if digits > 0 && decimals.is_none() => decimals = Some(0),
+            _ => return None,
+        }
+    }
+    if digits == 0 || digits > 12 || decimals == Some(0) {
+        return None;
+    }
+    let micros = value * 10_u64.pow(places.checked_sub(decimals.unwrap_or(0))?);
+    // Beyond a year it is for the reader to say what that means.
+    (micros <= 30_000_000_000_000).then_some(Micros(micros))
+}
+
+/// As text, which all of it is that is plain.
+pub(super) fn ascii(text: &[u8]) -> Option<&str> {
+    std::str::from_utf8(text).ok()
 }
 
 /// What is yet to be looked at: the body from `at` on.
@@ -165,6 +223,13 @@ mod tests {
         ) {
             let plain = |b: &u8| (b' '..0x7f).contains(b) && !b"\"\\".contains(b);
             prop_assert_eq!(end_of_plain(&bytes, 0), bytes.iter().position(|b| !plain(b)));
+        }
+
+        #[test]
+        fn few_digits_come_to_what_floats_come_to(spelled in "[0-9]{0,8}(\\.[0-9]{0,8})?(s|ms|)") {
+            if let Some(plain) = plain_seconds(spelled.as_bytes()) {
+                prop_assert_eq!(Peek::Text(Cow::Borrowed(&spelled)).seconds(), Some(plain));
+            }
         }
     }
 }
