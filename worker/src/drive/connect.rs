@@ -23,6 +23,15 @@ use super::{Failure, Phase, Progress};
 /// What an address may take while there are others to try.
 const SLICE: Duration = Duration::from_secs(2);
 
+/// An attempt to connect that is not answered by then was lost: systems make it again after a second (RFC 6298, section 2).
+///
+/// It is made anew here before that, or given up where nobody waits for it. Where a service was held up, the system would
+/// repeat many of them at the same tick, and more than the service's system has room for: it may answer some and then
+/// forget them, and what is sent on such a connection is never heard of again. Made anew, one goes after the other.
+pub(super) const LOST: Duration = Duration::from_millis(900);
+/// Attempts at one address, each given twice the time of the one before: two minutes together, as systems have it.
+const ATTEMPTS: u32 = 7;
+
 /// Opens connections.
 #[derive(Default)]
 pub(super) struct Connector {
@@ -119,11 +128,22 @@ impl Opening {
     }
 }
 
+async fn reach(address: SocketAddr) -> io::Result<TcpStream> {
+    for attempt in 0..ATTEMPTS {
+        if let Ok(connected) =
+            tokio::time::timeout(LOST * 2_u32.pow(attempt), TcpStream::connect(address)).await
+        {
+            return connected;
+        }
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
 /// Tries the addresses in turn. The last one's error is the result's.
 async fn connect(addresses: &[SocketAddr], slice: Duration) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
     for (at, &address) in addresses.iter().enumerate() {
-        let attempt = TcpStream::connect(address);
+        let attempt = reach(address);
         let connected = if at + 1 == addresses.len() {
             attempt.await
         } else {

@@ -20,7 +20,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::buffers::{Buffers, Loan};
 use super::classify::classify;
-use super::connect::{Connector, Opening};
+use super::connect::{Connector, LOST, Opening};
 use super::endpoint::Origin;
 use super::h1::{End, Heads, Reader, Request, Unsent, too_large};
 use super::pool::Pool;
@@ -31,11 +31,6 @@ use super::{Answer, Body, Driver, Endpoint, Failure, IDLE_LIMIT, Phase, Progress
 /// What a connection may take to open before a request looks for one that is free. In most networks it is there by then, and
 /// taking another's place would only leave one more connection that nobody needs.
 const PATIENCE: Duration = Duration::from_millis(2);
-
-/// An attempt to connect that is not answered by then was lost: systems make it again after a second (RFC 6298, section 2).
-/// When nobody waits for it any more, it is better given up before: many of them again at once are more than there is
-/// room for, and then a service's system may answer some and forget them, which nobody notices until a request is lost.
-const LOST: Duration = Duration::from_millis(900);
 
 /// The driver for HTTP/1.1.
 #[derive(Default)]
