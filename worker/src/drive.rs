@@ -44,10 +44,10 @@
 //!
 //! # New connections
 //! A request that finds no connection free begins to open one. If that takes long, it takes whichever comes first: its
-//! own, or one that becomes free. Where a service was held up and its system has dropped attempts to connect, since too
-//! many waited to be accepted already, they are made again only after a second; the service has long answered on the
-//! connections that it has by then. What was begun is finished for others, unless it seems lost, and counts with one of
-//! the next requests. hyper-util's pool, under reqwest, has the same rule.
+//! own, or one that becomes free. Where a service was held up, its system drops attempts to connect beyond those that wait
+//! to be accepted already, and until they are made again the service has long answered on the connections that it has.
+//! What was begun is finished for others, unless it seems lost, and counts with one of the next requests. hyper-util's
+//! pool, under reqwest, has nearly the same rule: there a request does not wait at all before it looks for another.
 //!
 //! # One more driver
 //! is one file with a [`Driver`] in it, and one line in [`client`]; the contract suite at the end of

@@ -28,8 +28,8 @@ mod files;
 mod gate;
 mod load;
 mod open;
+mod poll_delay;
 mod precedence;
-mod probe;
 mod shared;
 
 use std::num::NonZeroUsize;

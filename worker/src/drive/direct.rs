@@ -83,43 +83,40 @@ impl Direct {
         let mut attempt = Box::pin(connector.open(origin.clone(), Rc::clone(&opening)));
         let mut patience = pin!(tokio::time::sleep(PATIENCE));
         let mut waiting = None;
-        let free = poll_fn(|cx| {
+        let (stream, was_free) = poll_fn(|cx| {
             if waiting.is_none() && patience.as_mut().poll(cx).is_ready() {
                 progress.tick();
                 if let Some(stream) = self.kept(origin, progress) {
-                    return Poll::Ready(Ok(Err(stream)));
+                    return Poll::Ready(Ok((stream, true)));
                 }
                 waiting = Some(self.pool.wait(origin));
             }
             while let Some(Poll::Ready((mut stream, since))) = waiting.as_mut().map(|line| line.poll(cx)) {
                 if stream.is_quiet(Clock::now().since(since)) {
-                    return Poll::Ready(Ok(Err(stream)));
+                    return Poll::Ready(Ok((stream, true)));
                 }
             }
             let opened = attempt.as_mut().poll(cx);
             progress.enter(opening.phase());
-            opened.map_ok(Ok)
+            opened.map_ok(|new| (new, false))
         })
         .await?;
-        match free {
-            Ok(new) => Ok((new, false)),
-            Err(free) => {
-                // Another request is told, when it is known what became of it.
-                std::mem::forget(told);
-                let (pool, untold) = (Rc::clone(&self.pool), Rc::clone(&self.untold));
-                let origin = origin.clone();
-                tokio::task::spawn_local(async move {
-                    let opened = finish(attempt, &opening, began).await;
-                    if opening.is_untold() {
-                        untold.borrow_mut().push_back(opening);
-                    }
-                    if let Some(stream) = opened {
-                        pool.put(&origin, Clock::now(), IDLE_LIMIT, stream);
-                    }
-                });
-                Ok((free, true))
-            }
+        if was_free {
+            // Another request is told, when it is known what became of it.
+            std::mem::forget(told);
+            let (pool, untold) = (Rc::clone(&self.pool), Rc::clone(&self.untold));
+            let origin = origin.clone();
+            tokio::task::spawn_local(async move {
+                let opened = finish(attempt, &opening, began).await;
+                if opening.is_untold() {
+                    untold.borrow_mut().push_back(opening);
+                }
+                if let Some(stream) = opened {
+                    pool.put(&origin, Clock::now(), IDLE_LIMIT, stream);
+                }
+            });
         }
+        Ok((stream, was_free))
     }
 
     /// Begins to send a request; what a socket does not take at once is left to the exchange.

@@ -17,8 +17,8 @@ use super::crowd::Crowd;
 use super::deadline::Deadline;
 use super::gate::Release;
 use super::open::{Open, places, senders};
+use super::poll_delay::PollDelay;
 use super::precedence::{self, Precedence};
-use super::probe::Probe;
 use super::shared::{Control, Finished, Flushed, Part};
 use crate::claim::Claim;
 use crate::drive::{Client, ClientOptions};
@@ -137,7 +137,7 @@ fn ready(load: Load, runtime: &tokio::runtime::LocalRuntime) -> Part {
         glance: Glance::default(),
         recorder: RefCell::new(Recorder::new(load.tallies, load.records, gaps)),
         crowd: Crowd::default(),
-        probe: Probe::new(),
+        poll_delay: PollDelay::new(),
         parts: load.parts,
     });
     if let Some(release) = context.control.gate.pass(planned) {
@@ -211,7 +211,7 @@ pub(super) struct Context {
     glance: Glance,
     pub(super) recorder: RefCell<Recorder>,
     pub(super) crowd: Crowd,
-    pub(super) probe: Probe,
+    pub(super) poll_delay: PollDelay,
     parts: mpsc::Sender<Part>,
 }
 
@@ -236,8 +236,9 @@ impl Context {
                 Some(open)
             }
         };
-        let probing = Rc::clone(self);
-        let probe = tokio::task::spawn_local(async move { probing.probe.run(&probing.recorder).await });
+        let looked_at = Rc::clone(self);
+        let looks =
+            tokio::task::spawn_local(async move { looked_at.poll_delay.run(&looked_at.recorder).await });
         // After the first requests are on their way: this may wait, they must not.
         let started = self.parts.send(Part::Started(self.thread, release.at, thread_time()));
         tokio::pin!(started);
@@ -275,7 +276,7 @@ impl Context {
                 }
             }
         }
-        probe.abort();
+        looks.abort();
         if !told {
             // A trial may be over within one turn of the loop.
             let _ = started.await;

@@ -125,7 +125,7 @@ impl Open {
             tokio::select! {
                 rung = self.alarm.rung() => {
                     if let Some(rung) = rung {
-                        context.probe.heard(rung, &context.recorder);
+                        context.poll_delay.heard(rung, &context.recorder);
                     }
                 }
                 () = self.turn.notified() => {}

@@ -1,4 +1,4 @@
-//! How late a load thread comes to what is due: as late as it may come to an answer.
+//! The poll delay: how late a load thread comes to what is due, as it may come to an answer.
 //!
 //! Looked at about once in [`PACE`], so that of a thread that is away for a share of its time, the same share of the looks
 //! says so. An open load has an alarm of its own for its arrivals, and what that says of the thread is as good as any
@@ -17,15 +17,16 @@ const PACE: Duration = Duration::from_millis(10);
 /// Time between two looks while the load's own alarm rings often enough.
 const REST: Duration = Duration::from_millis(100);
 
-/// The looks of one load thread.
+/// One load thread's looks at its poll delay.
 #[derive(Debug)]
-pub(super) struct Probe {
+pub(super) struct PollDelay {
+    /// When the next look is due.
     next: Cell<Mono>,
     /// Looks that the load's own alarm was good for, of late.
     heard: Cell<u32>,
 }
 
-impl Probe {
+impl PollDelay {
     /// The first look is due at once.
     pub(super) fn new() -> Self {
         Self { next: Cell::new(Clock::now()), heard: Cell::new(0) }
@@ -80,23 +81,23 @@ mod tests {
     #[test]
     fn however_often_an_alarm_rings_it_is_looked_at_once_in_a_pace() {
         let recorder = RefCell::new(Recorder::new(Tallies::default(), false, None));
-        let probe = Probe::new();
+        let delay = PollDelay::new();
         let first = Clock::now();
         for ms in 0..100 {
             let at = first + Duration::from_millis(ms);
-            probe.heard(Rung { at, late: Duration::ZERO }, &recorder);
+            delay.heard(Rung { at, late: Duration::ZERO }, &recorder);
         }
         assert_eq!(looks(&recorder), 10);
     }
 
     #[test]
-    fn without_an_alarm_of_the_load_the_probe_looks_by_itself() {
+    fn without_an_alarm_of_the_load_there_are_looks_all_the_same() {
         let options = tokio::runtime::LocalOptions::default();
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build_local(options).unwrap();
         let recorder = RefCell::new(Recorder::new(Tallies::default(), false, None));
         runtime.block_on(async {
-            let probe = Probe::new();
+            let delay = PollDelay::new();
             let enough = async {
                 let mut seen = 0;
                 while seen < 3 {
@@ -105,7 +106,7 @@ mod tests {
                 }
             };
             tokio::select! {
-                () = probe.run(&recorder) => panic!("it goes on"),
+                () = delay.run(&recorder) => panic!("it goes on"),
                 () = enough => {}
                 () = tokio::time::sleep(Duration::from_secs(20)) => panic!("no look in 20 s"),
             }
