@@ -49,7 +49,12 @@ pub(crate) enum Step {
         intended: Mono,
     },
     /// Nothing until then.
-    Wait(Mono),
+    Wait {
+        /// When the next arrival is due.
+        at: Mono,
+        /// And the one after it.
+        then: Option<Mono>,
+    },
     /// An arrival is due and no place is free: nothing until one is, or until then.
     Full(Option<Mono>),
     /// Nothing any more.
@@ -72,6 +77,8 @@ pub(crate) struct Pacer<A> {
     arrivals: A,
     /// The first that has neither been sent nor given up.
     next: Option<Due>,
+    /// The one after it.
+    then: Option<Due>,
     start: Mono,
     places: usize,
     when_full: WhenFull,
@@ -84,8 +91,8 @@ pub(crate) struct Pacer<A> {
 impl<A: Arrivals> Pacer<A> {
     /// Arrivals that count from `start`, of which `places` may be in flight at a time.
     pub(crate) fn new(mut arrivals: A, start: Mono, places: usize, when_full: WhenFull) -> Self {
-        let next = arrivals.next();
-        Self { arrivals, next, start, places, when_full, full_until: None, full: false, closed: false }
+        let (next, then) = (arrivals.next(), arrivals.next());
+        Self { arrivals, next, then, start, places, when_full, full_until: None, full: false, closed: false }
     }
 
     /// What is to be done now. To be asked again until it says to wait.
@@ -96,17 +103,17 @@ impl<A: Arrivals> Pacer<A> {
         let Some(due) = self.next else { return Step::Done };
         let intended = self.start + due.at;
         if intended > now {
-            return Step::Wait(intended);
+            return Step::Wait { at: intended, then: self.then.map(|then| self.start + then.at) };
         }
         if self.places > 0 {
             self.places -= 1;
-            self.next = self.arrivals.next();
+            self.advance();
             let waited = self.full_until.is_some_and(|until| intended < until);
             return Step::Send { due, intended, lateness: (!waited).then(|| now.since(intended)) };
         }
         let time_up = self.arrivals.time_up().map(|end| self.start + end);
         if self.when_full == WhenFull::Drop || time_up.is_some_and(|end| now >= end) {
-            self.next = self.arrivals.next();
+            self.advance();
             return Step::GiveUp { due, intended };
         }
         self.full = true;
@@ -117,6 +124,10 @@ impl<A: Arrivals> Pacer<A> {
     pub(crate) fn is_due(&self, now: Mono) -> bool {
         let due = self.next.is_some_and(|next| self.start + next.at <= now);
         due && self.places > 0 && !self.closed
+    }
+
+    fn advance(&mut self) {
+        self.next = std::mem::replace(&mut self.then, self.arrivals.next());
     }
 
     /// A request has ended.
@@ -182,6 +193,10 @@ mod tests {
         Pacer::new(Listed { times: times.iter(), time_up }, START, places, when_full)
     }
 
+    fn wait(ms: u64, then: Option<u64>) -> Step {
+        Step::Wait { at: at(ms), then: then.map(at) }
+    }
+
     fn send(ms: u64, lateness: Option<u64>) -> Step {
         Step::Send { due: due(ms), intended: at(ms), lateness: lateness.map(Duration::from_millis) }
     }
@@ -190,11 +205,11 @@ mod tests {
     fn nothing_goes_before_its_time_and_everything_overdue_goes_at_once() {
         let mut pacer = pacer(&[0, 5, 5, 9], 9, WhenFull::Wait, None);
         assert_eq!(pacer.step(START), send(0, Some(0)));
-        assert_eq!(pacer.step(at(3)), Step::Wait(at(5)));
+        assert_eq!(pacer.step(at(3)), wait(5, Some(5)));
         assert!(!pacer.is_due(at(4)) && pacer.is_due(at(5)));
         assert_eq!(pacer.step(at(7)), send(5, Some(2)));
         assert_eq!(pacer.step(at(7)), send(5, Some(2)));
-        assert_eq!(pacer.step(at(7)), Step::Wait(at(9)));
+        assert_eq!(pacer.step(at(7)), wait(9, None));
         assert_eq!(pacer.step(at(9)), send(9, Some(0)));
         assert_eq!(pacer.step(at(9)), Step::Done);
     }
@@ -237,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_time_limit_that_shows_during_the_load_counts_from_then_on() {
-        let times = Listed { times: [0, 2, 4].iter(), time_up: Some((0, 5)) };
+        let times = Listed { times: [0, 2, 4, 6].iter(), time_up: Some((0, 5)) };
         let mut pacer = Pacer::new(times, START, 1, WhenFull::Wait);
         assert_eq!(pacer.step(at(0)), send(0, Some(0)));
         assert_eq!(pacer.step(at(2)), Step::Full(None), "not known yet");

@@ -128,20 +128,10 @@ fn ready(load: Load, runtime: &tokio::runtime::LocalRuntime) -> Part {
             return Part::Unable(format!("no timer for the arrivals ({e}); check the limit on open files"));
         }
     };
-    let context = Rc::new(Context {
-        thread,
-        control: load.control,
-        strategy: load.strategy,
-        timeout: load.target.timeout,
-        client,
-        glance: Glance::default(),
-        recorder: RefCell::new(Recorder::new(load.tallies, load.records, gaps)),
-        crowd: Crowd::default(),
-        poll_delay: PollDelay::new(),
-        parts: load.parts,
-    });
+    let (context, flushes) = load.context(client, gaps);
+    let context = Rc::new(context);
     if let Some(release) = context.control.gate.pass(planned) {
-        runtime.block_on(context.drive(begin, release, load.flushes, precedence));
+        runtime.block_on(context.drive(begin, release, flushes, precedence));
     }
     finished(thread, &context.recorder)
 }
@@ -172,6 +162,23 @@ enum Begin {
 }
 
 impl Load {
+    /// What its tasks share, and who asks for it.
+    pub(super) fn context(self, client: Client, gaps: Option<Gaps>) -> (Context, mpsc::Receiver<Tallies>) {
+        let context = Context {
+            thread: self.thread,
+            control: self.control,
+            strategy: self.strategy,
+            timeout: self.target.timeout,
+            client,
+            glance: Glance::default(),
+            recorder: RefCell::new(Recorder::new(self.tallies, self.records, gaps)),
+            crowd: Crowd::default(),
+            poll_delay: PollDelay::new(),
+            parts: self.parts,
+        };
+        (context, self.flushes)
+    }
+
     /// The thread's own share of the load; an open one counts from `start`.
     ///
     /// # Errors

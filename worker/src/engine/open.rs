@@ -10,9 +10,10 @@
 //! due waits behind the answers of others for the alarm's task to get its turn.
 //!
 //! Where much is due at once (a burst, or the processor was away for a while), it goes in turns of [`BURST`], and in
-//! between the answers that have come are read. Sent all together, each would open a connection of its own since no
-//! other had its answer read yet; opening them takes longer than the time that they are late by, and a load that the
-//! machine carries with ease would never be on time again.
+//! between the answers that have come are read, of which each sends what is due next. One more place, which may mean
+//! one more connection, is taken only after a look that brought no answer. Sent all together, each request would open a
+//! connection of its own since no other had its answer read yet; opening them takes longer than the time that they are
+//! late by, and a load that the machine carries with ease would never be on time again.
 
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroU32;
@@ -35,10 +36,12 @@ const BURST: u32 = 16;
 pub(super) struct Open {
     pacer: RefCell<Pacer<Arrivals>>,
     alarm: Alarm,
-    /// When the alarm is to ring; it has yet to be set.
-    wake_at: Cell<Option<Mono>>,
+    /// When the alarm is to ring, and what it is to be set to then; it has yet to be set.
+    wake_at: Cell<Option<(Mono, Option<Mono>)>>,
     /// Places without a request, the last used last: few places stay warm.
     idle: RefCell<Vec<Rc<Place>>>,
+    /// Requests that have ended.
+    ended: Cell<u64>,
     over: Cell<bool>,
     /// The alarm's task has something to do.
     turn: Notify,
@@ -104,6 +107,7 @@ impl Open {
             alarm: Alarm::new()?,
             wake_at: Cell::new(None),
             idle: RefCell::default(),
+            ended: Cell::new(0),
             over: Cell::new(false),
             turn: Notify::new(),
         })
@@ -111,10 +115,13 @@ impl Open {
 
     /// Sends what is due until nothing is left, each request in a task of `context`'s crowd.
     pub(super) async fn drive(self: Rc<Self>, context: Rc<Context>) {
+        let mut grow = true;
         loop {
-            while self.pump(&context, BURST) {
-                // Comes back after the runtime has looked at the network.
+            while self.pump(&context, BURST, grow) {
+                let ended = self.ended.get();
+                // Comes back after the runtime has looked at the network, and answers have been read.
                 tokio::task::yield_now().await;
+                grow = self.ended.get() == ended;
             }
             if self.over.get() {
                 return;
@@ -127,8 +134,9 @@ impl Open {
                     if let Some(rung) = rung {
                         context.poll_delay.heard(rung, &context.recorder);
                     }
+                    grow = true;
                 }
-                () = self.turn.notified() => {}
+                () = self.turn.notified() => grow = false,
             }
         }
     }
@@ -137,17 +145,19 @@ impl Open {
     pub(super) fn stop(self: &Rc<Self>, context: &Rc<Context>) {
         if !self.over.get() {
             self.pacer.borrow_mut().close();
-            self.pump(context, 1);
+            self.pump(context, 1, false);
         }
     }
 
-    /// Sends what is due, at most so many. Whether more is.
-    fn pump(self: &Rc<Self>, context: &Rc<Context>, most: u32) -> bool {
+    /// Sends what is due, at most so many, and at most one of them, where it may `grow`, in a new place. Whether more is
+    /// due.
+    fn pump(self: &Rc<Self>, context: &Rc<Context>, most: u32, mut grow: bool) -> bool {
         let mut sent = 0;
         loop {
             // Anew for each: a burst of sends takes time itself.
             let now = Clock::now();
-            if sent == most && self.pacer.borrow().is_due(now) {
+            let enough = sent == most || (!grow && self.idle.borrow().is_empty());
+            if enough && self.pacer.borrow().is_due(now) {
                 return true;
             }
             let step = self.pacer.borrow_mut().step(now);
@@ -157,17 +167,17 @@ impl Open {
                     if let Some(lateness) = lateness {
                         context.recorder.borrow_mut().took_up(due.claim.phase, lateness);
                     }
-                    self.send(context, Order { due, intended });
+                    grow &= !self.send(context, Order { due, intended });
                 }
                 Step::GiveUp { due, intended } => {
                     context.recorder.borrow_mut().gave_up(due.claim, intended, GIVEN_UP, now);
                 }
-                Step::Wait(at) => {
-                    self.wake_at.set(Some(at));
+                Step::Wait { at, then } => {
+                    self.wake_at.set(Some((at, then)));
                     return false;
                 }
                 Step::Full(until) => {
-                    self.wake_at.set(until);
+                    self.wake_at.set(until.map(|until| (until, None)));
                     return false;
                 }
                 Step::Done => {
@@ -182,19 +192,22 @@ impl Open {
 
     /// Sets the alarm to what was to be waited for last.
     fn set_alarm(&self) {
-        if let Some(at) = self.wake_at.take() {
-            self.alarm.set(at);
+        if let Some((at, then)) = self.wake_at.take() {
+            self.alarm.set(at, then);
         }
     }
 
-    fn send(self: &Rc<Self>, context: &Rc<Context>, order: Order) {
+    /// Whether it went to a new place.
+    fn send(self: &Rc<Self>, context: &Rc<Context>, order: Order) -> bool {
         let idle = self.idle.borrow_mut().pop();
         if let Some(place) = idle {
-            return place.give(order);
+            place.give(order);
+            return false;
         }
         let place = Rc::new(Place::default());
         place.order.set(Some(order));
         context.crowd.spawn(Rc::clone(self).place(Rc::clone(context), place));
+        true
     }
 
     async fn place(self: Rc<Self>, context: Rc<Context>, place: Rc<Place>) {
@@ -204,8 +217,9 @@ impl Open {
             context.hand_over_records().await;
             self.pacer.borrow_mut().release(ended);
             self.idle.borrow_mut().push(Rc::clone(&place));
+            self.ended.set(self.ended.get() + 1);
             // Its connection has just become free for one, and one alone.
-            if self.pump(&context, 1) {
+            if self.pump(&context, 1, false) {
                 self.turn.notify_one();
             } else {
                 self.set_alarm();
@@ -233,6 +247,8 @@ pub(super) fn places(in_flight: u32, senders: usize, index: usize) -> usize {
     }
 }
 
+#[cfg(test)]
+mod burst_tests;
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -55,7 +55,7 @@ impl PollDelay {
         let Ok(alarm) = Alarm::new() else { return };
         let mut pace = PACE;
         loop {
-            alarm.set(Clock::now() + pace);
+            alarm.set(Clock::now() + pace, None);
             let rung = loop {
                 if let Some(rung) = alarm.rung().await {
                     break rung;
