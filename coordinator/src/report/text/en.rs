@@ -21,7 +21,7 @@ pub(in crate::report) const EN: Texts = Texts {
     title: "Comparison of strategies",
     partial: "PARTIAL: the run was stopped before its end",
     columns: ["Strategy", "Throughput", "Success", "Mean response", "P95 response", "GPU util", "Score"],
-    counts_heading: "Behind the figures: requests measured (n), response times, and the end of every item",
+    counts_heading: "Behind the figures: requests that succeeded (n), their response times, and the end of every item",
     count_columns: ["Strategy", "n", "P50", "P99", "P99.9", "Ok", "Failed", "Not sent", "Planned"],
     best: "Best strategy: ",
     no_best: "No best strategy: nothing succeeded.",
