@@ -47,13 +47,14 @@ pub enum Tool {
 }
 
 impl Tool {
-    /// All of them, in the order in which they take turns.
+    /// All of them, in the order in which they take turns: wrk between those that are held against it, for machines whose
+    /// speed changes meanwhile.
     pub const ALL: [Self; 12] = [
         Self::Fluxfleet,
+        Self::Wrk,
         Self::FluxfleetEngine,
         Self::FluxfleetRecords,
         Self::FluxfleetUnprivileged,
-        Self::Wrk,
         Self::Oha,
         Self::Hey,
         Self::K6,

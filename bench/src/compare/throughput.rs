@@ -19,18 +19,24 @@ pub fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Throughput>> {
     let mut rows: Vec<_> = tools.iter().map(|found| row(found.tool)).collect();
     for turn in 1..=bench.turns {
         let mut rates = Vec::new();
-        for (found, row) in tools.iter().zip(&mut rows) {
+        let mut jobs: Vec<_> = tools.iter().zip(&mut rows).collect();
+        // There and back, so that nobody is always the one before or after another.
+        if turn % 2 == 0 {
+            jobs.reverse();
+        }
+        for (found, row) in jobs {
             let what = format!("{} in a closed loop", found.tool.name());
             let done = bench.job(found, &server, shape, &cores);
             let rate = bench.note(what.clone(), done).map(|done| add(row, &done));
             if let Some(rate) = rate {
                 eprintln!("turn {turn}: {what}: {rate:.0} requests/s");
             }
-            rates.push((found.tool, rate));
+            rates.extend(rate.map(|rate| (found.tool, rate)));
         }
-        if let Some(wrk) = rates.iter().find_map(|&(tool, rate)| rate.filter(|_| tool == Tool::Wrk)) {
-            for ((_, rate), row) in rates.iter().zip(&mut rows) {
-                row.to_wrk.0.extend(rate.map(|rate| rate / wrk));
+        let of = |tool| rates.iter().find_map(|&(other, rate)| (other == tool).then_some(rate));
+        if let Some(wrk) = of(Tool::Wrk) {
+            for row in &mut rows {
+                row.to_wrk.0.extend(of(row.tool).map(|rate| rate / wrk));
             }
         }
     }
