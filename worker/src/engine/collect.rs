@@ -59,7 +59,7 @@ async fn collect(
     let trial = assignment.trial;
     let strategy = strategy(&assignment).map_err(|e| format!("cannot run {trial}: {e}"))?;
     let most = files::most_in_flight(assignment.share, strategy.size(), assignment.limits.warmup);
-    let make_room = || files::make_room(most).map_err(|e| format!("cannot run {trial}: {e}"));
+    let make_room = || files::make_room(most, threads).map_err(|e| format!("cannot run {trial}: {e}"));
     // What has no room is told before anything is measured, and measuring takes room of its own.
     drop(make_room()?);
     let ceiling = calibrate::before(&assignment, threads, control)

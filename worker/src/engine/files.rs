@@ -1,6 +1,6 @@
 //! Room for connections: every request in flight holds one, and every connection a descriptor and a port.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fluxfleet_proto::load::{NO_LIMIT, Warmup};
@@ -9,24 +9,35 @@ use rlimit::Resource;
 
 use crate::health::ports_limit;
 
-/// Descriptors that a trial needs beside its connections: runtimes, the stream, name look-ups.
+/// Descriptors that a trial needs beside its connections and its threads: the stream, name look-ups.
 const SPARE: u64 = 64;
+/// Descriptors that a load thread needs beside its connections: a runtime's two and a spare one, two alarms of two timers.
+const OF_A_THREAD: u64 = 7;
 
 /// The room that all workers of a process make: they share its descriptors.
-struct Rooms(Mutex<u64>);
+struct Rooms(Mutex<Need>);
 
 /// This process's.
-static ROOMS: Rooms = Rooms(Mutex::new(0));
+static ROOMS: Rooms = Rooms(Mutex::new(Need { connections: 0, threads: 0 }));
 
-/// Room for so many connections, until this is dropped.
+/// What trials need descriptors for.
+#[derive(Clone, Copy)]
+struct Need {
+    connections: u64,
+    threads: u64,
+}
+
+/// Room for what a trial needs, until this is dropped.
 pub(super) struct Room {
     of: &'static Rooms,
-    connections: u64,
+    need: Need,
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        *self.of.taken() -= self.connections;
+        let mut taken = self.of.taken();
+        taken.connections -= self.need.connections;
+        taken.threads -= self.need.threads;
     }
 }
 
@@ -45,41 +56,48 @@ pub(super) fn most_in_flight(share: Share, size: NonZeroU32, warmup: Warmup) -> 
     u32::try_from(all).map_or(share.in_flight, |all| all.min(share.in_flight))
 }
 
-/// Makes room for this many connections beside what is open already, raising the soft limit as far as needed and
-/// allowed. Run before the load: a generator that runs out of descriptors measures itself.
+/// Makes room for this many connections on so many load threads beside what is open already, raising the soft limit as far
+/// as needed and allowed. Run before the load: a generator that runs out of descriptors measures itself.
 ///
 /// # Errors
 /// What is needed, what is allowed, and what to do.
-pub(super) fn make_room(in_flight: u32) -> Result<Room, String> {
-    ROOMS.make(in_flight)
+pub(super) fn make_room(in_flight: u32, threads: NonZeroUsize) -> Result<Room, String> {
+    ROOMS.make(in_flight, threads)
 }
 
 impl Rooms {
-    fn taken(&self) -> MutexGuard<'_, u64> {
-        // A number is whole at any time.
+    fn taken(&self) -> MutexGuard<'_, Need> {
+        // Numbers are whole at any time.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn make(&'static self, in_flight: u32) -> Result<Room, String> {
+    fn make(&'static self, in_flight: u32, threads: NonZeroUsize) -> Result<Room, String> {
+        let own = |connections| Need { connections, threads: threads.get() as u64 };
+        let mut taken = self.taken();
+        let sum = |own: Need| Need {
+            connections: taken.connections + own.connections,
+            threads: taken.threads + own.threads,
+        };
         if in_flight == NO_LIMIT {
             // How many it will be the service decides: as much room as there is. The report says how much was used.
             if let Ok((_, hard)) = Resource::NOFILE.get() {
                 let _ = Resource::NOFILE.set(hard, hard);
             }
-            return Ok(Room { of: self, connections: 0 });
+            *taken = sum(own(0));
+            return Ok(Room { of: self, need: own(0) });
         }
-        let mut taken = self.taken();
-        let connections = *taken + u64::from(in_flight);
-        ports(connections, ports_limit())?;
-        let needed = needed(open_now(), connections);
+        let all = sum(own(in_flight.into()));
+        ports(all.connections, ports_limit())?;
+        let needed = needed(open_now(), all);
         raise_to(needed).map_err(|allowed| {
+            let Need { connections, threads } = all;
             format!(
-                "{connections} requests in flight need {needed} open files and this worker may have {allowed}; run \
-                 `ulimit -n {needed}` before it, hold fewer in flight, or spread them over more workers"
+                "{connections} requests in flight need {needed} open files with {threads} load threads and this worker may \
+                 have {allowed}; run `ulimit -n {needed}` before it, hold fewer in flight on fewer threads, or spread them over more workers"
             )
         })?;
-        *taken = connections;
-        Ok(Room { of: self, connections: in_flight.into() })
+        *taken = all;
+        Ok(Room { of: self, need: own(in_flight.into()) })
     }
 }
 
@@ -108,8 +126,8 @@ fn ports(connections: u64, limit: Option<u64>) -> Result<(), String> {
     ))
 }
 
-fn needed(open: u64, connections: u64) -> u64 {
-    open + connections + SPARE
+fn needed(open: u64, all: Need) -> u64 {
+    open + all.connections + OF_A_THREAD * all.threads + SPARE
 }
 
 /// Descriptors open now; none where the system does not tell.
@@ -123,9 +141,11 @@ mod tests {
 
     use super::*;
 
+    const ONE: NonZeroUsize = NonZeroUsize::MIN;
+
     #[test]
-    fn a_trial_needs_what_is_open_its_connections_and_some_to_spare() {
-        assert_eq!(needed(20, 3_000), 3_084);
+    fn a_trial_needs_what_is_open_its_connections_what_its_threads_need_and_some_to_spare() {
+        assert_eq!(needed(20, Need { connections: 3_000, threads: 10 }), 3_154);
     }
 
     #[test]
@@ -146,27 +166,27 @@ mod tests {
     #[test]
     fn more_than_any_system_allows_is_told_with_what_to_do() {
         // Linux allows at most fs.nr_open, 2^20 by default and 2^31 - 8 at the very most.
-        let error = make_room(u32::MAX - 1).map(drop).expect_err("four thousand million ports");
+        let error = make_room(u32::MAX - 1, ONE).map(drop).expect_err("four thousand million ports");
         assert!(error.contains("ip_local_port_range"), "{error}");
     }
 
     #[test]
     fn workers_of_one_process_share_its_room_while_they_have_it() {
-        static OWN: Rooms = Rooms(Mutex::new(0));
+        static OWN: Rooms = Rooms(Mutex::new(Need { connections: 0, threads: 0 }));
         let ports = ports_limit().expect("Linux tells");
         let nearly_all = u32::try_from(ports).expect("at most 65,535") - 5;
-        let first = OWN.make(10).map_err(drop).expect("room for a few");
-        let error = OWN.make(nearly_all).map(drop).expect_err("five more than there are ports");
+        let first = OWN.make(10, ONE).map_err(drop).expect("room for a few");
+        let error = OWN.make(nearly_all, ONE).map(drop).expect_err("five more than there are ports");
         assert!(error.starts_with(&format!("{} requests", ports + 5)), "{error}");
         drop(first);
         // Whether there are descriptors enough is up to the system.
-        let again = OWN.make(nearly_all).map(drop);
+        let again = OWN.make(nearly_all, ONE).map(drop);
         assert!(again.as_ref().err().is_none_or(|e| e.contains("open files")), "{again:?}");
     }
 
     #[test]
     fn an_open_load_without_a_limit_gets_all_the_room_there_is() {
-        assert!(make_room(NO_LIMIT).is_ok());
+        assert!(make_room(NO_LIMIT, ONE).is_ok());
         let (soft, hard) = Resource::NOFILE.get().expect("a limit");
         assert_eq!(soft, hard);
     }

@@ -121,18 +121,21 @@ fn an_https_target_is_asked_when_its_certificate_is_trusted_and_a_tls_failure_wh
     }
 }
 
+/// Lets a command have so many files open.
+fn with_files(command: &mut Command, most: u32) {
+    let program = std::mem::replace(command, Command::new("sh"));
+    command
+        .args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\"")])
+        .arg(program.get_program())
+        .args(program.get_args());
+    command.env_remove("RUST_LOG").env_remove("FLUXFLEET_COORDINATOR").stderr(Stdio::piped());
+}
+
 #[test]
 fn a_share_that_needs_more_open_files_than_allowed_is_refused_before_the_load() {
     let server = server::start(|_| server::json(200, r#"{"url":"/x"}"#));
     let coordinator = Coordinator::start();
-    let (child, mut peer) = started(&coordinator, |command| {
-        let program = std::mem::replace(command, Command::new("sh"));
-        command
-            .args(["-c", "ulimit -n 100; exec \"$0\" \"$@\""])
-            .arg(program.get_program())
-            .args(program.get_args());
-        command.env_remove("RUST_LOG").env_remove("FLUXFLEET_COORDINATOR").stderr(Stdio::piped());
-    });
+    let (child, mut peer) = started(&coordinator, |command| with_files(command, 100));
     prepare(&peer, Trial::single(&server).items(5000).in_flight(1000), 0);
     let Some(WorkerReport::Fault(Some(TrialId(0)), why)) = peer.next() else { panic!("a fault") };
     assert!(why.contains("1000 requests in flight need") && why.contains("ulimit -n"), "{why}");
@@ -141,6 +144,34 @@ fn a_share_that_needs_more_open_files_than_allowed_is_refused_before_the_load() 
     ready(&peer, 1);
     start_now(&peer, 1);
     assert_eq!(finish(&peer, 1).0.items_ok, 5);
+    peer.close();
+    assert_eq!(exit(child).0, Some(0));
+}
+
+#[test]
+fn a_share_that_needs_too_many_open_files_with_its_threads_says_how_many_are_enough() {
+    let server = server::start(|_| server::json(200, r#"{"url":"/x"}"#));
+    let coordinator = Coordinator::start();
+    let with = |most| {
+        started(&coordinator, |command| {
+            *command = program();
+            command.arg("--coordinator").arg(coordinator.address.to_string()).args(["--threads", "40"]);
+            with_files(command, most);
+        })
+    };
+    let share = || Trial::single(&server).items(300).in_flight(150);
+    let (child, mut peer) = with(300);
+    prepare(&peer, share(), 0);
+    let Some(WorkerReport::Fault(Some(TrialId(0)), why)) = peer.next() else { panic!("a fault") };
+    let most = why.split("`ulimit -n ").nth(1).and_then(|rest| rest.split('`').next()?.parse().ok());
+    peer.close();
+    assert_eq!(exit(child).0, Some(0));
+    let (child, mut peer) = with(most.unwrap_or_else(|| panic!("a number: {why}")));
+    prepare(&peer, share(), 0);
+    ready(&peer, 0);
+    start_now(&peer, 0);
+    let (tally, _, _) = finish(&peer, 0);
+    assert_eq!((tally.items_ok, tally.items_failed), (300, 0), "{:?}", tally.failures);
     peer.close();
     assert_eq!(exit(child).0, Some(0));
 }
