@@ -11,7 +11,7 @@ use crate::aggregate::{HealthPoint, RunOutcome, WorkerTrial};
 
 use super::WorkerNames;
 
-/// A stretch shorter than this has no rate worth showing as the highest one, in seconds.
+/// A stretch shorter than this has no rate and no busy share worth showing as the highest one, in seconds.
 const SHORTEST_S: f64 = 0.5;
 
 /// How one worker's generator fared, in one trial or in all of a run. Unknown is `None`.
@@ -23,9 +23,9 @@ pub struct GeneratorReport {
     pub watched_s: f64,
     /// Busiest load thread: its share of processor time over the measured phase, 0 to 1.
     pub busy_mean: Option<f64>,
-    /// Its share in the worst interval.
+    /// Its share in the worst interval; one of less than half a second counts only where no other is.
     pub busy_max: Option<f64>,
-    /// Busiest core of the machine in the worst interval, 0 to 1.
+    /// Busiest core of the machine in the worst interval, 0 to 1, of those.
     pub core_max: Option<f64>,
     /// Pacer lateness, 99th percentile of the worst interval, in microseconds. `None` in a closed load.
     pub pacer_lateness_p99_us: Option<u64>,
@@ -122,12 +122,13 @@ fn report(worker: String, parts: &[&WorkerTrial], wall: impl Fn(Mono) -> Duratio
     let watched_s = measured.iter().fold(0.0, |sum, p| sum + seconds(p));
     let sent: u64 = measured.iter().map(|p| p.requests_sent).sum();
     let requests_per_s = (watched_s > 0.0).then(|| sent as f64 / watched_s);
-    let highest_requests_per_s = measured
-        .iter()
-        .filter(|p| seconds(p) >= SHORTEST_S)
-        .map(|p| p.requests_sent as f64 / seconds(p))
-        .reduce(f64::max)
-        .or(requests_per_s);
+    let long = || measured.iter().filter(|p| seconds(p) >= SHORTEST_S);
+    let highest_requests_per_s =
+        long().map(|p| p.requests_sent as f64 / seconds(p)).reduce(f64::max).or(requests_per_s);
+    let busiest = |share: fn(&HealthPoint) -> Option<f64>| {
+        let all = || measured.iter().filter_map(|p| share(p)).reduce(f64::max);
+        long().filter_map(|p| share(p)).reduce(f64::max).or_else(all)
+    };
     let of_ceiling = |rate: Option<f64>| {
         let ceiling = ceiling?.requests_per_s;
         (ceiling > 0.0).then_some(())?;
@@ -138,8 +139,8 @@ fn report(worker: String, parts: &[&WorkerTrial], wall: impl Fn(Mono) -> Duratio
         worker,
         watched_s,
         busy_mean: mean_busy(&measured),
-        busy_max: measured.iter().filter_map(|p| p.busiest_thread).reduce(f64::max),
-        core_max: measured.iter().filter_map(|p| p.busiest_core).reduce(f64::max),
+        busy_max: busiest(|p| p.busiest_thread),
+        core_max: busiest(|p| p.busiest_core),
         pacer_lateness_p99_us: measured.iter().filter_map(|p| p.pacer_lateness_p99_us).max(),
         poll_delay_p99_us: poll_delay.quantile(0.99).map(|us| us.0),
         poll_delay_max_us: poll_delay.max().map(|us| us.0),
@@ -233,13 +234,15 @@ mod tests {
     }
 
     #[test]
-    fn a_short_last_interval_is_no_highest_second_and_weighs_little() {
+    fn a_short_last_interval_is_no_highest_second_nor_the_busiest_and_weighs_little() {
         let g =
             reported(&[&part(vec![health_point(0, 1_000, 100, 0.1), health_point(1_000, 1_010, 50, 1.0)])]);
         assert_eq!(g.highest_requests_per_s, Some(100.0));
         assert!(g.busy_mean.is_some_and(|busy| busy < 0.11), "{:?}", g.busy_mean);
+        assert_eq!(g.busy_max, Some(0.1));
         let alone = reported(&[&part(vec![health_point(0, 10, 1, 0.5)])]);
         assert_eq!(alone.highest_requests_per_s, alone.requests_per_s);
+        assert_eq!(alone.busy_max, Some(0.5));
     }
 
     #[test]
