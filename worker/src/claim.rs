@@ -109,9 +109,14 @@ impl Claims {
 
     /// When the measured phase began; that is `at`, if nobody was there before.
     fn measuring_since(&self, at: Duration) -> Duration {
-        let first =
-            self.measuring_since.compare_exchange(u64::MAX, nanos(at), Ordering::Relaxed, Ordering::Relaxed);
-        Duration::from_nanos(first.map_or_else(|known| known, |_| nanos(at)))
+        let mut since = self.measuring_since.load(Ordering::Relaxed);
+        // Only then: an exchange takes the line from the other cores even where it changes nothing.
+        if since == u64::MAX {
+            let first =
+                self.measuring_since.compare_exchange(since, nanos(at), Ordering::Relaxed, Ordering::Relaxed);
+            since = first.map_or_else(|known| known, |_| nanos(at));
+        }
+        Duration::from_nanos(since)
     }
 
     /// Nothing more is handed out.
