@@ -93,6 +93,13 @@ pub enum Missing {
     },
     /// Gaps that are all the same have no distribution to test: how late they are is what tells.
     EvenGaps,
+    /// Gaps no longer than sends may be late by: again the lateness is what tells.
+    ShortGaps {
+        /// The mean gap between a lane's arrivals, in microseconds.
+        mean_us: u64,
+        /// What it must be above, in microseconds.
+        least_us: u64,
+    },
     /// A replayed list of arrivals follows no law.
     NoLaw,
     /// The trial was cut short.

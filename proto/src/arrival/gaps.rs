@@ -42,6 +42,7 @@ impl GapLaw {
     /// Share of gaps that are at most `gap`.
     pub fn share_below(self, gap: f64) -> f64 {
         match self {
+            _ if gap < 0.0 => 0.0,
             Self::Even => f64::from(u8::from(gap >= 1.0)),
             Self::Exponential => -(-gap).exp_m1(),
             Self::Gamma(shape) => gamma_share(shape, shape * gap),
@@ -51,7 +52,10 @@ impl GapLaw {
     /// Largest distance between the gaps recorded and this law (Kolmogorov and Smirnov), from 0 to 1. `None` for
     /// even gaps, whose law is a single step that any delay at all would contradict, and when nothing was
     /// recorded.
-    pub fn distance(self, recorded: &Latency) -> Option<f64> {
+    ///
+    /// `late`, in units of the mean gap: a send may be late by so much, and a gap longer or shorter by it. No distance that
+    /// this explains counts.
+    pub fn distance(self, recorded: &Latency, late: f64) -> Option<f64> {
         if recorded.is_empty() || self == Self::Even {
             return None;
         }
@@ -60,10 +64,10 @@ impl GapLaw {
         for bucket in recorded.histogram().recorded() {
             // A bucket's gaps lie anywhere within it: its lower edge is compared with what came before it, its
             // upper edge with what has come by its end.
-            let before = self.share_below(bucket.lowest as f64 / UNIT);
+            let before = self.share_below(bucket.lowest as f64 / UNIT - late);
             largest = largest.max(before - below as f64 / n);
             below += bucket.count;
-            let after = self.share_below((bucket.highest + 1) as f64 / UNIT);
+            let after = self.share_below((bucket.highest + 1) as f64 / UNIT + late);
             largest = largest.max(below as f64 / n - after);
         }
         Some(largest)
@@ -102,9 +106,27 @@ mod tests {
             right.record(Micros((gap * UNIT) as u64));
             even.record(Micros(1_000_000));
         }
-        assert!(GapLaw::Exponential.distance(&right).expect("recorded") < 0.002);
-        assert!(GapLaw::Exponential.distance(&even).expect("recorded") > 0.35);
-        assert_eq!(GapLaw::Even.distance(&even), None);
-        assert_eq!(GapLaw::Exponential.distance(&Latency::new()), None);
+        assert!(GapLaw::Exponential.distance(&right, 0.0).expect("recorded") < 0.002);
+        assert!(GapLaw::Exponential.distance(&even, 0.0).expect("recorded") > 0.35);
+        assert_eq!(GapLaw::Even.distance(&even, 0.0), None);
+        assert_eq!(GapLaw::Exponential.distance(&Latency::new(), 0.0), None);
+    }
+
+    #[test]
+    fn what_late_sends_explain_is_no_distance_and_the_rest_is() {
+        // As if no send could follow another in less than a fifth of the mean gap.
+        let mut spread = Latency::new();
+        for i in 0..10_000u32 {
+            let gap = -(1.0 - (f64::from(i) + 0.5) / 10_000.0).ln();
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 2^24")]
+            spread.record(Micros((gap.max(0.2) * UNIT) as u64));
+        }
+        let distance = |late| GapLaw::Exponential.distance(&spread, late).expect("recorded");
+        assert!((distance(0.0) - (1.0 - (-0.2f64).exp())).abs() < 0.002, "{}", distance(0.0));
+        assert!(distance(0.1) > 0.09 && distance(0.1) < distance(0.0), "{}", distance(0.1));
+        assert!(distance(0.2) < 0.002, "{}", distance(0.2));
+        let mut even = Latency::new();
+        (0..100).for_each(|_| even.record(Micros(1_000_000)));
+        assert!(GapLaw::Exponential.distance(&even, 0.5).expect("recorded") > 0.2);
     }
 }

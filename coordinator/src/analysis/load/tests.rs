@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use fluxfleet_proto::arrival::{Process, Profile, Stage};
+use fluxfleet_proto::arrival::{GAP_UNIT, Process, Profile, Stage};
 use fluxfleet_proto::load::Warmup;
 
 use super::*;
@@ -178,6 +178,32 @@ fn gaps_are_not_tested_where_that_says_nothing() {
     assert_eq!(open_of(arrivals(even(10.0)), 0).gaps, Err(Missing::EvenGaps));
     let replay = Arrivals::Replay(Arc::from([secs(0), secs(1)]));
     assert_eq!(open_of(arrivals(replay), 0).gaps, Err(Missing::NoLaw));
+    // On two lanes.
+    let short = Missing::ShortGaps { mean_us: 80, least_us: 100 };
+    assert_eq!(open_of(arrivals(poisson(25_000.0)), 0).gaps, Err(short));
+}
+
+#[test]
+fn what_the_punctuality_of_workers_explains_is_not_held_against_the_gaps() {
+    // No send follows another in less than 60 us.
+    let sent = |rate: f64| {
+        let run = open_run().with(|run| {
+            run.plan.load = PlannedLoad::Open { arrivals: poisson(rate), when_full: WhenFull::Wait };
+            let gaps = &mut trial(run, 0).tally.send_gap;
+            gaps.clear();
+            let shortest = 60e-6 * rate / 2.0;
+            for i in 0..10_000u32 {
+                let gap = -(1.0 - (f64::from(i) + 0.5) / 10_000.0).ln();
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 2^24")]
+                gaps.record(Micros((gap.max(shortest) * GAP_UNIT) as u64));
+            }
+        });
+        open_of(run, 0).gaps.expect("a test")
+    };
+    for rate in [100.0, 4_000.0] {
+        let test = sent(rate);
+        assert!(test.distance < 0.01, "{rate}: {test:?}");
+    }
 }
 
 #[test]

@@ -161,6 +161,7 @@ pub(crate) fn missing() -> Vec<Missing> {
         Missing::OpenLoad,
         Missing::TooFew { count: 12, least: 50 },
         Missing::EvenGaps,
+        Missing::ShortGaps { mean_us: 50, least_us: 100 },
         Missing::NoLaw,
         Missing::Stopped,
         Missing::NoConnection,

@@ -146,6 +146,10 @@ fn missing(missing: &Missing) -> String {
         Missing::EvenGaps => {
             "even gaps have no distribution; the lateness tells how even they were".to_owned()
         }
+        Missing::ShortGaps { mean_us, least_us } => format!(
+            "gaps of {mean_us} us on average have no distribution that can be told from lateness ({least_us} us); \
+             the lateness tells"
+        ),
         Missing::NoLaw => "a replay follows no law".to_owned(),
         Missing::Stopped => "the load was cut short".to_owned(),
         Missing::NoConnection => "no connection was opened while measuring".to_owned(),

@@ -143,6 +143,9 @@ fn missing(missing: &Missing) -> String {
         Missing::OpenLoad => "开环负载不保持固定的在途数".to_owned(),
         Missing::TooFew { count, least } => format!("只有 {count} 个, 需要 {least} 个"),
         Missing::EvenGaps => "均匀间隔没有分布可检验; 迟到时间说明它有多均匀".to_owned(),
+        Missing::ShortGaps { mean_us, least_us } => {
+            format!("平均间隔 {mean_us} 微秒, 其分布与发送迟到 ({least_us} 微秒) 无法区分; 请看迟到时间")
+        }
         Missing::NoLaw => "回放的到达不服从任何分布".to_owned(),
         Missing::Stopped => "负载被提前停止".to_owned(),
         Missing::NoConnection => "测量期间没有建立连接".to_owned(),
