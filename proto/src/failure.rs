@@ -54,6 +54,8 @@ named! {
         Dns => "dns",
         /// No connection: refused, unreachable, or not accepted in time.
         Connect => "connect",
+        /// No connection, since the worker may not have another descriptor open: not the service's doing.
+        Exhausted => "exhausted",
         /// The connection is there, TLS on it is not.
         Tls => "tls",
         /// No end within the request timeout.
@@ -157,7 +159,7 @@ impl NotSent {
 impl FailureKind {
     /// Whether a connection could not be opened, or broke.
     pub fn is_of_the_socket(self) -> bool {
-        matches!(self, Self::Connect | Self::Tls | Self::Disconnected)
+        matches!(self, Self::Connect | Self::Exhausted | Self::Tls | Self::Disconnected)
     }
 }
 

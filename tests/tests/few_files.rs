@@ -1,6 +1,7 @@
 //! Workers that may not open enough files: told before the load starts, with what to do.
 
 use std::process::Command;
+use std::time::Duration;
 
 use fluxfleet_tests::process::{Ended, Process, program};
 use fluxfleet_tests::server::{Reply, Server};
@@ -40,4 +41,16 @@ fn more_places_than_requests_need_no_files() {
     ended.expect_code(0);
     // Ok, failed, not sent, planned.
     ended.expect_stdout(&["20 0 0 20"]);
+}
+
+#[test]
+fn requests_that_no_file_was_left_for_are_not_the_services_failures() {
+    // More go out than there are files before the first is answered.
+    let service = Server::start(|_| {
+        std::thread::sleep(Duration::from_secs(2));
+        Reply::image()
+    });
+    let ended = run(&service, &["--rate", "1000", "--requests", "600", "--strategies", "baseline"]);
+    ended.expect_code(0);
+    ended.expect_stdout(&["exhausted x ", "200 of 200 files", "raise its limit", "Verdict: INVALID"]);
 }

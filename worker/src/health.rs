@@ -32,7 +32,12 @@ pub(crate) fn preference() -> Option<i32> {
 
 /// Files this process has open.
 pub(crate) fn open_files() -> Option<u64> {
-    std::fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as u64)
+    match std::fs::read_dir("/proc/self/fd") {
+        Ok(entries) => Some(entries.count() as u64),
+        // EMFILE: there is none left to look with.
+        Err(e) if e.raw_os_error() == Some(24) => open_files_limit(),
+        Err(_) => None,
+    }
 }
 
 /// Files it may have open.

@@ -2,7 +2,7 @@
 //!
 //! | state | when |
 //! |---|---|
-//! | invalid | nothing succeeded in any strategy, or the items do not add up; an open load far from the one asked for: its rate, what was not sent, a late generator (`load`) |
+//! | invalid | nothing succeeded in any strategy, or the items do not add up; an open load far from the one asked for: its rate, what was not sent, a late generator (`load`); items that a worker had no file for (`generator`) |
 //! | degraded | stopped early, a peer lost or silent, sample gaps, a GPU gone or an error of it (Xid), items not sent, an uneven start, an unsure clock or one that steps; a load or a generator somewhat off (`load`, `generator`); never settled; hardly a sample |
 //! | valid | none of these |
 //!

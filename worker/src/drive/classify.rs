@@ -61,6 +61,9 @@ fn kind_of(e: &(dyn Error + 'static), connected: bool) -> Option<FailureKind> {
         return Some(FailureKind::Protocol);
     }
     let e = e.downcast_ref::<io::Error>()?;
+    if is_too_many_files(e) {
+        return Some(FailureKind::Exhausted);
+    }
     if !connected && e.kind() == io::ErrorKind::UnexpectedEof {
         // No attempt at a connection ends so: it was there, and closed within the handshake over it.
         return Some(FailureKind::Tls);
@@ -91,8 +94,9 @@ pub(super) fn describe(error: &(dyn Error + 'static), kind: FailureKind) -> Stri
         }
     }
     let advice = match kind {
-        _ if too_many_files(error) => {
-            "; this worker is out of file descriptors, raise its limit (`ulimit -n`)"
+        FailureKind::Exhausted => "; this worker is out of file descriptors, raise its limit (`ulimit -n`)",
+        FailureKind::Connect if chain(error).any(is_without_address) => {
+            "; this machine may have no port left for one more (`net.ipv4.ip_local_port_range`)"
         }
         FailureKind::Protocol if chain(error).any(not_http_2) => NOT_HTTP_2,
         FailureKind::Protocol => NOT_HTTP,
@@ -122,11 +126,14 @@ fn not_http_2(e: &(dyn Error + 'static)) -> bool {
     e.downcast_ref::<h2::Error>().is_some_and(|e| e.is_library() && e.is_go_away())
 }
 
-fn too_many_files(error: &(dyn Error + 'static)) -> bool {
+fn is_too_many_files(e: &io::Error) -> bool {
     // EMFILE and ENFILE; std has no name for them.
-    chain(error)
-        .filter_map(|e| e.downcast_ref::<io::Error>())
-        .any(|e| matches!(e.raw_os_error(), Some(23 | 24)))
+    matches!(e.raw_os_error(), Some(23 | 24))
+}
+
+/// What a system says that has no port left to connect from; but also of an address that it has no way to.
+fn is_without_address(e: &(dyn Error + 'static)) -> bool {
+    e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 #[cfg(test)]
@@ -154,7 +161,16 @@ mod tests {
     #[test]
     fn running_out_of_file_descriptors_says_what_to_do() {
         let failure = classify(&io::Error::from_raw_os_error(24), false);
-        assert_eq!(failure.kind, FailureKind::Connect);
+        assert_eq!(failure.kind, FailureKind::Exhausted);
         assert!(failure.text.contains("ulimit -n"), "{}", failure.text);
+        let wrapped = io::Error::other(io::Error::from_raw_os_error(23));
+        assert_eq!(kind(wrapped, false), FailureKind::Exhausted);
+    }
+
+    #[test]
+    fn having_no_port_left_says_so_and_may_be_something_else() {
+        let failure = classify(&io::Error::from(io::ErrorKind::AddrNotAvailable), false);
+        assert_eq!(failure.kind, FailureKind::Connect);
+        assert!(failure.text.contains("ip_local_port_range"), "{}", failure.text);
     }
 }

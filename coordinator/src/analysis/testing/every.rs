@@ -99,6 +99,7 @@ fn generator_reasons(strategy: &str, worker: &str) -> Vec<Reason> {
             budget_us: 10_000.0,
         },
         Reason::FewFiles { strategy: strategy.clone(), worker: worker.clone(), most: 1_000, limit: 1_024 },
+        Reason::Exhausted { strategy: strategy.clone(), items: 218, planned: 300 },
         Reason::FewPorts { strategy, worker, most: 27_900, limit: 28_232 },
     ]
 }
@@ -194,6 +195,7 @@ pub(crate) fn failure_kinds() -> Vec<FailureKind> {
     let named = [
         "dns",
         "connect",
+        "exhausted",
         "tls",
         "timeout",
         "disconnected",

@@ -1,11 +1,13 @@
 //! Whether the generators had what they need to measure anything but themselves.
 
+use fluxfleet_proto::failure::FailureKind;
+
 use crate::analysis::certify::Rank;
 use crate::analysis::generator::{GeneratorReport, Used};
 use crate::analysis::load::LoadReport;
 use crate::analysis::report::{Measured, Missing, StrategyReport};
 
-use super::load::{LATENESS_DEGRADED, budget_us};
+use super::load::{LATENESS_DEGRADED, NOT_SENT_INVALID, budget_us};
 use super::{Reason, State};
 
 /// Share of processor time, 0 to 1, beyond which a load thread counts as loaded. At 80 % busy a task that is due
@@ -48,7 +50,17 @@ pub(super) fn judge(row: &StrategyReport) -> Vec<(State, Reason)> {
             }),
         ]
     });
-    reasons.flatten().map(|reason| (State::Degraded, reason)).collect()
+    let reasons = reasons.flatten().map(|reason| (State::Degraded, reason));
+    exhausted(row, measured).into_iter().chain(reasons).collect()
+}
+
+/// What a worker could not send for want of files is as good as not sent.
+fn exhausted(row: &StrategyReport, measured: &Measured) -> Option<(State, Reason)> {
+    let items = measured.errors.iter().find(|line| line.kind == FailureKind::Exhausted)?.count;
+    let planned = row.items.planned;
+    let state =
+        if items as f64 > NOT_SENT_INVALID * planned as f64 { State::Invalid } else { State::Degraded };
+    Some((state, Reason::Exhausted { strategy: row.name.clone(), items, planned }))
 }
 
 fn busy(row: &StrategyReport, generator: &GeneratorReport, closed: bool) -> Option<Reason> {
@@ -83,7 +95,7 @@ mod tests {
 
     use super::*;
     use crate::aggregate::{HealthPoint, RunOutcome, WorkerHealth};
-    use crate::analysis::testing::{limited_run, open_run, seed_run, trial};
+    use crate::analysis::testing::{RunSketch, Sketch, limited_run, open_run, seed_run, trial};
     use crate::analysis::{ScoreSettings, analyse};
 
     fn health(run: &mut RunOutcome) -> &mut WorkerHealth {
@@ -145,6 +157,23 @@ mod tests {
         assert!(matches!(files(922)[..], [Reason::FewFiles { most: 922, limit: 1_024, .. }]));
         let ports = with(|health| health.points[5].ports_used = Some(28_000));
         assert!(matches!(ports[..], [Reason::FewPorts { most: 28_000, limit: 28_232, .. }]));
+    }
+
+    #[test]
+    fn items_that_a_worker_had_no_file_for_are_as_good_as_not_sent() {
+        let verdict = |failed: u32| {
+            let sketch = Sketch::new("a", 1.0, 1.0, 0.0);
+            let ok = 100 - failed;
+            let run = RunSketch::new().ran(sketch.items(ok.into()).failing(
+                FailureKind::Exhausted,
+                failed.into(),
+                "24",
+            ));
+            analyse(&run.done(), &ScoreSettings::default()).verdict
+        };
+        let reason = |items| Reason::Exhausted { strategy: "a".into(), items, planned: 100 };
+        assert_eq!((verdict(5).state, &verdict(5).reasons[..]), (State::Degraded, &[reason(5)][..]));
+        assert_eq!((verdict(6).state, &verdict(6).reasons[..]), (State::Invalid, &[reason(6)][..]));
     }
 
     #[test]

@@ -221,6 +221,15 @@ pub enum Reason {
         /// Files it may have open.
         limit: u64,
     },
+    /// Items failed since a worker could not have another file open.
+    Exhausted {
+        /// The strategy.
+        strategy: String,
+        /// How many.
+        items: u64,
+        /// Items planned.
+        planned: u64,
+    },
     /// A worker's machine came near the number of ports for outgoing connections.
     FewPorts {
         /// The strategy.

@@ -198,6 +198,9 @@ fn remedy(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::Dns => "check the host name in --url",
         FailureKind::Connect => "check that the service runs at --url and that nothing blocks its port",
+        FailureKind::Exhausted => {
+            "raise the workers' limit on open files (ulimit -n), or hold fewer in flight (--max-in-flight)"
+        }
         FailureKind::Tls => "check the service's certificate, or whether it speaks plain http",
         FailureKind::Timeout => "lower the load (--concurrent or --rate), or raise --timeout",
         FailureKind::Disconnected => {

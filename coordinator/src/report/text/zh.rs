@@ -205,6 +205,9 @@ fn remedy(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::Dns => "请检查 --url 中的主机名",
         FailureKind::Connect => "请检查服务是否在 --url 上运行, 端口是否被阻挡",
+        FailureKind::Exhausted => {
+            "请提高工作节点的打开文件上限 (ulimit -n), 或减少在途请求 (--max-in-flight)"
+        }
         FailureKind::Tls => "请检查服务的证书, 或确认它是否只支持 http",
         FailureKind::Timeout => "请降低负载 (--concurrent 或 --rate), 或提高 --timeout",
         FailureKind::Disconnected => "请在服务日志中查找重启记录, 或降低负载 (--concurrent 或 --rate)",

@@ -97,6 +97,10 @@ pub(super) fn reason(reason: &Reason) -> String {
                 "{strategy}: worker {worker} had {most} of {limit} files open; raise its limit (ulimit -n)"
             )
         }
+        Reason::Exhausted { strategy, items, planned } => format!(
+            "{strategy}: {items} of {planned} items failed since their worker could not open another file; raise its limit \
+             (ulimit -n)"
+        ),
         Reason::FewPorts { strategy, worker, most, limit } => format!(
             "{strategy}: worker {worker} used {most} of its machine's {limit} ports for outgoing connections"
         ),

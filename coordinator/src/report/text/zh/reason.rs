@@ -98,6 +98,9 @@ pub(super) fn reason(reason: &Reason) -> String {
         Reason::FewFiles { strategy, worker, most, limit } => {
             format!("{strategy}: 工作节点 {worker} 打开了 {most} / {limit} 个文件; 请提高上限 (ulimit -n)")
         }
+        Reason::Exhausted { strategy, items, planned } => format!(
+            "{strategy}: {items} 项 (共 {planned} 项) 因工作节点无法再打开文件而失败; 请提高其上限 (ulimit -n)"
+        ),
         Reason::FewPorts { strategy, worker, most, limit } => {
             format!("{strategy}: 工作节点 {worker} 已用其机器的出站端口 {most} / {limit} 个")
         }
