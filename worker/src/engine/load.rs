@@ -162,7 +162,7 @@ enum Begin {
 }
 
 impl Load {
-    /// What its tasks share, and who asks for it.
+    /// What its tasks share, and where it is asked for what was recorded.
     pub(super) fn context(self, client: Client, gaps: Option<Gaps>) -> (Context, mpsc::Receiver<Tallies>) {
         let context = Context {
             thread: self.thread,
