@@ -1,4 +1,5 @@
-//! Workers that may not open enough files: told before the load starts, with what to do.
+//! Workers that may not open enough files: told before the load starts where that can be known, else in the verdict, and with
+//! what to do.
 
 use std::process::Command;
 use std::time::Duration;

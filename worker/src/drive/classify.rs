@@ -20,11 +20,13 @@ const NOT_HTTP_2: &str = "; does the service speak HTTP/2 on this port?";
 
 /// The failure behind an error that ended an exchange. `connected` tells whether a connection was there.
 pub(super) fn classify(error: &(dyn Error + 'static), connected: bool) -> Failure {
-    let kind = chain(error).find_map(|e| kind_of(e, connected)).unwrap_or(if connected {
-        FailureKind::Disconnected
-    } else {
-        FailureKind::Connect
-    });
+    let kind = match chain(error).find_map(|e| kind_of(e, connected)) {
+        // Whatever else is said in the chain, that is why.
+        _ if chain(error).any(is_too_many_files) => FailureKind::Exhausted,
+        Some(kind) => kind,
+        None if connected => FailureKind::Disconnected,
+        None => FailureKind::Connect,
+    };
     Failure { kind, text: describe(error, kind) }
 }
 
@@ -61,9 +63,6 @@ fn kind_of(e: &(dyn Error + 'static), connected: bool) -> Option<FailureKind> {
         return Some(FailureKind::Protocol);
     }
     let e = e.downcast_ref::<io::Error>()?;
-    if is_too_many_files(e) {
-        return Some(FailureKind::Exhausted);
-    }
     if !connected && e.kind() == io::ErrorKind::UnexpectedEof {
         // No attempt at a connection ends so: it was there, and closed within the handshake over it.
         return Some(FailureKind::Tls);
@@ -126,9 +125,9 @@ fn not_http_2(e: &(dyn Error + 'static)) -> bool {
     e.downcast_ref::<h2::Error>().is_some_and(|e| e.is_library() && e.is_go_away())
 }
 
-fn is_too_many_files(e: &io::Error) -> bool {
+fn is_too_many_files(e: &(dyn Error + 'static)) -> bool {
     // EMFILE and ENFILE; std has no name for them.
-    matches!(e.raw_os_error(), Some(23 | 24))
+    e.downcast_ref::<io::Error>().is_some_and(|e| matches!(e.raw_os_error(), Some(23 | 24)))
 }
 
 /// What a system says that has no port left to connect from; but also of an address that it has no way to.

@@ -11,8 +11,9 @@ use crate::health::ports_limit;
 
 /// Descriptors that a trial needs beside its connections and its threads: the stream, name look-ups.
 const SPARE: u64 = 64;
-/// Descriptors that a load thread needs beside its connections: a runtime's two and a spare one, two alarms of two timers.
-const OF_A_THREAD: u64 = 7;
+/// Descriptors that a load thread needs beside its connections: two alarms of two timers each, and its runtime's four (two
+/// for epoll, one to wake it, one for signals).
+const OF_A_THREAD: u64 = 8;
 
 /// The room that all workers of a process make: they share its descriptors.
 struct Rooms(Mutex<Need>);
@@ -92,8 +93,9 @@ impl Rooms {
         raise_to(needed).map_err(|allowed| {
             let Need { connections, threads } = all;
             format!(
-                "{connections} requests in flight need {needed} open files with {threads} load threads and this worker may \
-                 have {allowed}; run `ulimit -n {needed}` before it, hold fewer in flight on fewer threads, or spread them over more workers"
+                "{connections} requests in flight need {needed} open files with {threads} load threads and this worker \
+                 may have {allowed}; run `ulimit -n {needed}` before it, hold fewer in flight on fewer threads, or \
+                 spread them over more workers"
             )
         })?;
         *taken = all;
@@ -145,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_trial_needs_what_is_open_its_connections_what_its_threads_need_and_some_to_spare() {
-        assert_eq!(needed(20, Need { connections: 3_000, threads: 10 }), 3_154);
+        assert_eq!(needed(20, Need { connections: 3_000, threads: 10 }), 3_164);
     }
 
     #[test]

@@ -40,8 +40,12 @@ impl Alarm {
     /// `then`, not before `at`, is what it will be set to after that, as far as is known. Nobody is told of it: it makes
     /// that setting cheap.
     pub(crate) fn set(&self, at: Mono, then: Option<Mono>) {
+        let known = self.set_to.replace(Some(at)) == Some(at);
+        if known && self.timer.is_set_to(at) {
+            return;
+        }
         let now = Clock::now();
-        if self.set_to.replace(Some(at)) != Some(at) {
+        if !known {
             self.due.set(at.max(now));
         }
         self.timer.set(at, then, now);
@@ -90,8 +94,13 @@ mod linux {
             Ok(Self([Half::new()?, Half::new()?]))
         }
 
+        pub(super) fn is_set_to(&self, at: Mono) -> bool {
+            self.0.iter().any(|half| half.is_set_to(at))
+        }
+
         pub(super) fn set(&self, at: Mono, then: Option<Mono>, now: Mono) {
             let [first, second] = &self.0;
+            // The one that is set to either of the two keeps it.
             let taken = second.is_set_to(at) || then.is_some_and(|then| first.is_set_to(then));
             let (next, later) = if taken { (second, first) } else { (first, second) };
             next.set(at, now);
@@ -184,6 +193,10 @@ mod other {
         #[expect(clippy::unnecessary_wraps, reason = "the same as on Linux")]
         pub(super) fn new() -> io::Result<Self> {
             Ok(Self { at: Cell::new(None), changed: Notify::new() })
+        }
+
+        pub(super) fn is_set_to(&self, at: Mono) -> bool {
+            self.at.get() == Some(at)
         }
 
         pub(super) fn set(&self, at: Mono, _then: Option<Mono>, _now: Mono) {

@@ -1,5 +1,5 @@
-//! How much is due at once, with the load and the service on one thread: so it does not depend on the machine what comes
-//! between two looks at the network.
+//! What a thread does that is behind. Load and service are on one thread here, so that what comes between two looks at the
+//! network does not depend on the machine.
 
 use std::cell::Cell;
 use std::num::NonZeroU32;
